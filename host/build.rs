@@ -1,0 +1,18 @@
+//! Builds the default policy, to embed it into the host.
+
+#![allow(clippy::disallowed_methods, reason = "cargo speaks to a build script through its environment")]
+
+use std::env;
+use std::error::Error;
+use std::path::Path;
+
+#[path = "build/nested_cargo.rs"]
+mod nested_cargo;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("..").canonicalize()?;
+    println!("cargo::rerun-if-changed=build");
+    let policy = nested_cargo::component(&root, "rtmanager-guest", &["guest/src", "guest/Cargo.toml"])?;
+    println!("cargo::rustc-env=DEFAULT_POLICY_WASM={}", policy.display());
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The mock host: every port in memory, with a clock that the test sets, a plan of faults and a journal
+//! of calls. It is what a policy's author tests against, and what `demo` uses where there is no engine.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! use rtmanager::adapters::memory::{Call, Failure, ManualClock, MemoryStore, Script};
+//!
+//! let clock = Arc::new(ManualClock::default());
+//! let store = MemoryStore::default();
+//! let script = Script::default();
+//! // The second compare-and-set has its effect, but its answer is lost.
+//! script.plan().fail(Call::RecordCompareAndSet, 2, Failure::LoseReply);
+//! let records = script.records(store.records());
+//! let leases = script.leases(store.leases(clock.clone()));
+//! // … run a policy over these, then read what it did:
+//! assert!(script.journal().calls().is_empty());
+//! ```
+//!
+//! Everything is deterministic: no system time, no system randomness, and no lock is held across an await.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+mod clock;
+mod engine;
+mod faults;
+mod journal;
+mod leases;
+mod operation_log;
+mod pauses;
+mod randomness;
+mod records;
+mod script;
+
+pub use clock::ManualClock;
+pub use engine::MemoryEngine;
+pub use faults::{Failure, FaultPlan};
+pub use journal::{Call, CallJournal, JournalEntry};
+pub use leases::MemoryLeases;
+pub use operation_log::MemoryOperationLog;
+pub use pauses::MemoryPauses;
+pub use randomness::SeededRandomness;
+pub use records::MemoryRecords;
+pub use script::{Faulty, Script};
+
+use crate::model::{
+    ContainerId, EngineName, EntryId, Fence, GameId, LoggedOperation, Pause, PauseScope, RunId, RuntimeRecord,
+    Timestamp, TrackedRuntime,
+};
+use crate::ports::{Clock, LeaseStore, OperationLog, PauseStore, RecordStore};
+
+/// One store in memory behind all four store ports. Clones share it.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    rows: BTreeMap<GameId, Row>,
+    removals: Vec<PastRemoval>,
+    log: BTreeMap<EntryId, LoggedOperation>,
+    entry_of_run: HashMap<RunId, EntryId>,
+    last_entry: u64,
+    leases: HashMap<GameId, leases::Slot>,
+    pauses: BTreeMap<PauseScope, Pause>,
+    allowances: Vec<Allowance>,
+}
+
+struct Row {
+    tracked: TrackedRuntime,
+    fence: Fence,
+}
+
+/// A record that became `removed`.
+struct PastRemoval {
+    game: GameId,
+    engine: EngineName,
+    container: Option<ContainerId>,
+    at: Timestamp,
+}
+
+/// Removals allowed by resuming from the breaker.
+struct Allowance {
+    engine: EngineName,
+    removals: u64,
+    at: Timestamp,
+}
+
+impl MemoryStore {
+    /// The records.
+    pub fn records(&self) -> Arc<dyn RecordStore> {
+        Arc::new(MemoryRecords::new(self.clone()))
+    }
+
+    /// The operation log.
+    pub fn operation_log(&self) -> Arc<dyn OperationLog> {
+        Arc::new(MemoryOperationLog::new(self.clone()))
+    }
+
+    /// The leases, whose time to live passes by `clock`.
+    pub fn leases(&self, clock: Arc<dyn Clock>) -> Arc<dyn LeaseStore> {
+        Arc::new(MemoryLeases::new(self.clone(), clock))
+    }
+
+    /// The pauses.
+    pub fn pauses(&self) -> Arc<dyn PauseStore> {
+        Arc::new(MemoryPauses::new(self.clone()))
+    }
+
+    /// Writes a record as a platform does that goes past rtmanager: whatever the record says, with a
+    /// version of its own. A stop, a new container or a new start without a new stop time is dated `last_op_at`.
+    /// A change of status, container or stop time voids wait, failures and parking; any voids a policy's wait.
+    pub fn write_directly(&self, record: RuntimeRecord) {
+        self.lock().write_directly(record);
+    }
+
+    /// Deletes a record, as only a platform can. Answers whether there was one.
+    pub fn delete_directly(&self, game: &GameId) -> bool {
+        self.lock().rows.remove(game).is_some()
+    }
+
+    /// The whole operation log, oldest first.
+    pub fn logged(&self) -> Vec<LoggedOperation> {
+        self.lock().log.values().cloned().collect()
+    }
+
+    /// How many leases are held at `now`: none, once all runs have ended.
+    pub fn leases_held(&self, now: Timestamp) -> usize {
+        self.lock().leases.values().filter(|slot| slot.is_held(now)).count()
+    }
+
+    /// No lock is held while anything can panic half way through a change, so a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn write_directly(&mut self, mut record: RuntimeRecord) {
+        let Some(row) = self.rows.get_mut(&record.game_id) else {
+            let tracked = TrackedRuntime { cleanup: Default::default(), record };
+            self.rows.insert(tracked.record.game_id.clone(), Row { tracked, fence: Fence(0) });
+            return;
+        };
+        if record.lacks_stop_time(&row.tracked.record) {
+            record.stopped_at = Some(record.last_op_at);
+        }
+        record.version = row.tracked.record.version.saturating_add(1);
+        row.tracked.cleanup.outlive(&row.tracked.record, &record);
+        let earlier = std::mem::replace(&mut row.tracked.record, record.clone());
+        self.note_removal(&earlier, &record);
+    }
+
+    /// Remembers a change to `removed`: for the breaker, and because it is final for the container.
+    fn note_removal(&mut self, earlier: &RuntimeRecord, later: &RuntimeRecord) {
+        use crate::model::Status::Removed;
+        if earlier.status == Removed || later.status != Removed {
+            return;
+        }
+        self.removals.push(PastRemoval {
+            game: later.game_id.clone(),
+            engine: later.engine.clone(),
+            container: earlier.container_id.clone(),
+            at: later.removed_at.unwrap_or(later.last_op_at),
+        });
+    }
+}

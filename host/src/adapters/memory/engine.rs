@@ -1,0 +1,202 @@
+//! A container engine in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::model::{Container, ContainerId, ContainerState, Labels, Removal};
+use crate::ports::{Clock, ContainerEngine, EngineError, Listing, PassedOver};
+
+/// Containers and images by hand, with the rules of a real engine: a live container is not removed,
+/// a removal that has begun goes on when its caller hangs up, and ids are never names. Clones share it.
+#[derive(Clone)]
+pub struct MemoryEngine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    world: Mutex<World>,
+    /// Changes whenever a container is gone, for those who wait for that.
+    departures: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct World {
+    containers: BTreeMap<ContainerId, Container>,
+    images: HashMap<String, Labels>,
+    removal_time: Duration,
+}
+
+impl MemoryEngine {
+    /// An engine without containers that dates what happens by `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let shared = Shared { clock, world: Mutex::default(), departures: watch::Sender::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Every removal takes this long (in tokio's time), during which the container is `removing`.
+    pub fn set_removal_time(&self, time: Duration) {
+        self.lock().removal_time = time;
+    }
+
+    /// Sets the labels of an image. They are added to those of containers made from it later.
+    pub fn set_image_labels(&self, image: &str, labels: Labels) {
+        self.lock().images.insert(image.to_owned(), labels);
+    }
+
+    /// Makes a container, not started, with `labels` over those of its image.
+    pub fn create(&self, id: &ContainerId, image: &str, labels: Labels) {
+        let now = self.shared.clock.now();
+        let mut world = self.lock();
+        let mut all = world.images.get(image).cloned().unwrap_or_default();
+        all.extend(labels);
+        let container = Container {
+            id: id.clone(),
+            name: String::new(),
+            state: ContainerState::Created,
+            exit_code: None,
+            created_at: Some(now),
+            started_at: None,
+            finished_at: None,
+            image: image.to_owned(),
+            labels: all,
+        };
+        world.containers.insert(id.clone(), container);
+    }
+
+    /// Puts a container there exactly as described.
+    pub fn put(&self, container: Container) {
+        self.lock().containers.insert(container.id.clone(), container);
+    }
+
+    /// Starts a container. Answers whether there is one.
+    pub fn start(&self, id: &ContainerId) -> bool {
+        let now = self.shared.clock.now();
+        self.change(id, |container| {
+            container.state = ContainerState::Running;
+            container.started_at = Some(now);
+        })
+    }
+
+    /// Ends a container's run. Answers whether there is one.
+    pub fn stop(&self, id: &ContainerId, exit_code: i64) -> bool {
+        let now = self.shared.clock.now();
+        self.change(id, |container| {
+            container.state = ContainerState::Exited;
+            container.exit_code = Some(exit_code);
+            container.finished_at = Some(now);
+        })
+    }
+
+    /// Gives a container any state; `Removing` is a removal by somebody else, which [`MemoryEngine::vanish`]
+    /// ends. Answers whether there is one.
+    pub fn set_state(&self, id: &ContainerId, state: ContainerState) -> bool {
+        self.change(id, |container| container.state = state)
+    }
+
+    /// Makes a container go away, whatever it is doing. Answers whether there was one.
+    pub fn vanish(&self, id: &ContainerId) -> bool {
+        let existed = self.lock().containers.remove(id).is_some();
+        self.shared.departures.send_modify(|departures| *departures = departures.wrapping_add(1));
+        existed
+    }
+
+    /// The ids of all containers, in order.
+    pub fn containers(&self) -> Vec<ContainerId> {
+        self.lock().containers.keys().cloned().collect()
+    }
+
+    fn change(&self, id: &ContainerId, change: impl FnOnce(&mut Container)) -> bool {
+        self.lock().containers.get_mut(id).map(change).is_some()
+    }
+
+    /// Begins a removal as far as the container's state allows one.
+    fn begin_removal(&self, id: &ContainerId) -> Result<Begun, EngineError> {
+        let mut world = self.lock();
+        let removal_time = world.removal_time;
+        let Some(container) = world.containers.get_mut(id) else {
+            return Ok(Begun::Gone);
+        };
+        match &container.state {
+            ContainerState::Created | ContainerState::Exited | ContainerState::Dead => {
+                container.state = ContainerState::Removing;
+                Ok(Begun::Ours(removal_time))
+            }
+            ContainerState::Removing => Ok(Begun::Others),
+            other => Err(EngineError::Refused(other.clone())),
+        }
+    }
+
+    /// A real engine ends what it began, even if nobody waits for it any more.
+    fn end_removal(&self, id: &ContainerId, after: Duration) {
+        if after.is_zero() {
+            self.vanish(id);
+            return;
+        }
+        let (engine, id) = (self.clone(), id.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            engine.vanish(&id);
+        });
+    }
+
+    async fn until_gone(&self, id: &ContainerId) {
+        let mut departures = self.shared.departures.subscribe();
+        // The sender lives as long as this engine, so waiting cannot fail while it is borrowed.
+        while self.lock().containers.contains_key(id) && departures.changed().await.is_ok() {}
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a removal found.
+enum Begun {
+    Gone,
+    Ours(Duration),
+    Others,
+}
+
+#[async_trait]
+impl ContainerEngine for MemoryEngine {
+    async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, EngineError> {
+        Ok(self.lock().containers.get(id).cloned())
+    }
+
+    async fn remove(&self, id: &ContainerId) -> Result<Removal, EngineError> {
+        let removal = match self.begin_removal(id)? {
+            Begun::Gone => return Ok(Removal::AlreadyGone),
+            Begun::Others => Removal::AlreadyGone,
+            Begun::Ours(removal_time) => {
+                self.end_removal(id, removal_time);
+                Removal::Removed
+            }
+        };
+        self.until_gone(id).await;
+        Ok(removal)
+    }
+
+    async fn list_labelled(&self, labels: &[(String, String)]) -> Result<Listing, EngineError> {
+        let world = self.lock();
+        let with_own_labels = |container: &Container| {
+            let mut own = container.clone();
+            let of_image = world.images.get(&own.image);
+            own.labels.retain(|name, value| of_image.and_then(|labels| labels.get(name)) != Some(value));
+            own
+        };
+        let wanted = |found: &Container| labels.iter().all(|(name, value)| found.labels.get(name) == Some(value));
+        let listed = world.containers.values().filter(|found| wanted(found)).map(with_own_labels);
+        let (containers, of_images): (Vec<_>, Vec<_>) = listed.partition(wanted);
+        let passed_over = of_images.into_iter().map(|spoofed| PassedOver::by_image(spoofed.id)).collect();
+        Ok(Listing { containers, passed_over })
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,370 @@
+//! The command line.
+//!
+//! Commands work on the store and the engines themselves, not through a running server: the store is the
+//! truth, every safety rule is enforced in each run, and so they also work while no server does. Only `api`
+//! speaks to the server.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+mod api;
+mod demo;
+mod discover;
+mod inspect;
+mod operate;
+mod render;
+mod serve;
+mod sweep;
+
+pub use demo::{DemoView, Failure as DemoFailure, GameView, StageError, StoryError};
+pub use discover::{DiscoveryView, FindingView};
+pub use render::{explanation, operation_table, pause_table, result_text, runtime_table, setting_table, sweep_text};
+pub use sweep::SweepView;
+
+use crate::app::{self, App, Stores};
+use crate::config::{self, Environment, Loaded, Sources};
+use crate::model::{EngineName, InvalidId, TenantId};
+use crate::ports::StoreError;
+use crate::telemetry::{self, LogFormat};
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done, or nothing to do
+  1  the operation failed
+  2  the command line is wrong
+  3  a backend that is needed does not answer; try again
+  4  refused: there is no such record, or its state forbids it
+  5  the configuration is wrong
+
+Examples:
+  rtmanager demo                      a dozen containers of its own, cleaned up before your eyes
+  rtmanager config check              what is configured, and from where
+  rtmanager sweep --dry-run           what a sweep would remove, and why
+  rtmanager explain game-42           why it is kept, when it is due, what blocks it
+  rtmanager hold game-42 --reason 'evidence, case 7' --until 2026-12-01T00:00:00Z
+  rtmanager serve                     the server: REST, sweeper, discovery
+  rtmanager api GET runtimes/game-42  one request to that server";
+
+/// Removes the stopped containers of a platform's runtimes, by the word of a sandboxed policy.
+#[derive(Debug, Parser)]
+#[command(name = "rtmanager", bin_name = "rtmanager", version, after_help = AFTER_HELP, max_term_width = 110, subcommand_required = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration file [default: $RTMANAGER_CONFIG, else ./rtmanager.toml, else /etc/rtmanager/rtmanager.toml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Configuration")]
+    config: Option<PathBuf>,
+    /// A setting, such as sweep.concurrency=4; wins over file and environment. May be repeated, before the command
+    // Not global: of settings before and after the command, clap would drop the former without a word.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting, help_heading = "Configuration")]
+    settings: Vec<(String, String)>,
+    /// How log lines are written: auto, text or json
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Configuration")]
+    log_format: Option<String>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Work(Work),
+    #[command(flatten)]
+    Books(Books),
+    /// Sends one request to the running server and prints its answer
+    Api(api::Call),
+    /// Makes a dozen containers, cleans them up before your eyes, and leaves nothing behind
+    ///
+    /// Plays on the Docker Engine that DOCKER_HOST names or that answers at the usual socket, under an owner label and
+    /// in a store of its own; without any, on an engine in memory. Takes no other configuration. Ends with 0 only if
+    /// every outcome was the expected one.
+    Demo,
+    /// Looks at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Prints a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Commands that run policies on the configured engines.
+#[derive(Debug, Subcommand)]
+enum Work {
+    /// Serves REST, sweeps at intervals and discovers containers, until SIGTERM or Ctrl-C
+    Serve,
+    /// Sweeps once: discovers containers, offers every due runtime to its policy, and removes what is due
+    Sweep {
+        /// Say what would be removed and why, and change nothing: not even discover containers without a record
+        #[arg(long)]
+        dry_run: bool,
+        /// Only this engine
+        #[arg(long)]
+        engine: Option<EngineName>,
+    },
+    /// Removes the container of one stopped runtime now, without asking when
+    Cleanup {
+        /// The game
+        game: String,
+    },
+}
+
+/// Commands that work on the store alone, and so also while no policy can be loaded and no engine reached.
+#[derive(Debug, Subcommand)]
+enum Books {
+    /// Lists runtimes by game
+    Runtimes(inspect::RuntimeQuery),
+    /// Lists the operation log, newest first
+    Operations(inspect::OperationQuery),
+    /// Says why a runtime is kept, when it is due, and what blocks it
+    Explain {
+        /// The game
+        game: String,
+    },
+    /// Keeps a runtime from any cleanup
+    Hold {
+        /// The game
+        game: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// Until when: a time such as 2026-12-01T00:00:00Z, or a span from now such as 7d [default: until lifted]
+        #[arg(long)]
+        until: Option<String>,
+    },
+    /// Lifts a hold
+    Unhold {
+        /// The game
+        game: String,
+    },
+    /// Brings back a runtime that was parked after repeated failure
+    Unpark {
+        /// The game
+        game: String,
+    },
+    /// Lists the pauses in force
+    Pauses,
+    /// Pauses sweeps: all of them, or those of one engine or tenant
+    Pause {
+        #[command(flatten)]
+        scope: Scope,
+        /// Why
+        #[arg(long, default_value = "paused by an operator")]
+        reason: String,
+    },
+    /// Lifts a pause. Lifting one that the breaker set allows the removals that it held back
+    Resume {
+        #[command(flatten)]
+        scope: Scope,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Scope {
+    /// Only this engine
+    #[arg(long)]
+    engine: Option<EngineName>,
+    /// Only this tenant
+    #[arg(long)]
+    tenant: Option<TenantId>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Says what is wrong, with policies too, or shows what is in effect and from where
+    Check {
+        /// Show settings that have their default, too
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// How a command ended, when nothing broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// For stdout.
+    pub text: String,
+    /// The exit status.
+    pub status: u8,
+}
+
+impl Answer {
+    fn ok(text: String) -> Self {
+        Self { text, status: 0 }
+    }
+}
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The program cannot be put together.
+    #[error(transparent)]
+    App(#[from] app::Error),
+    /// Logs cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The REST interface cannot be opened.
+    #[error(transparent)]
+    Api(#[from] crate::api::Error),
+    /// The server's token cannot be had.
+    #[error(transparent)]
+    Token(#[from] crate::api::TokenError),
+    /// The server does not answer.
+    #[error("the server on {listen} does not answer; is `rtmanager serve` running?")]
+    Unreachable {
+        /// Where it should listen.
+        listen: config::Listen,
+        /// Why.
+        #[source]
+        source: api::Unreachable,
+    },
+    /// An argument is no identifier.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+    /// An argument is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no such thing, or its state forbids it.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer cannot be written.
+    #[error("the answer cannot be written")]
+    Output(#[from] serde_json::Error),
+    /// The demo did not come to its end.
+    #[error(transparent)]
+    Demo(#[from] demo::Failure),
+    /// The signal handlers cannot be set up.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+impl Error {
+    /// The exit status, as `--help` lists them.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Id(_) => 2,
+            Self::Store(error) if error.is_retryable() => 3,
+            Self::App(app::Error::Store(_) | app::Error::Directory { .. }) => 3,
+            Self::Api(crate::api::Error::Bind { .. }) | Self::Unreachable { .. } => 3,
+            Self::Refused(_) => 4,
+            Self::Config(_)
+            | Self::Token(_)
+            | Self::Api(crate::api::Error::Token(_))
+            | Self::App(app::Error::Engine { .. } | app::Error::Policy { .. } | app::Error::PolicyFile { .. }) => 5,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs one command.
+pub async fn run(cli: Cli, environment: Environment) -> Result<Answer, Error> {
+    let Cli { global, command } = cli;
+    let json = global.json;
+    match command {
+        Command::Work(work) => {
+            let operator = environment.operator();
+            perform(work, global.load(environment)?, operator, json).await
+        }
+        Command::Books(books) => {
+            let operator = environment.operator();
+            keep(books, global.load(environment)?, operator, json).await
+        }
+        Command::Api(call) => api::call(&global.load(environment)?.config.http, call).await,
+        Command::Demo if global.is_set() => {
+            Err(Error::Usage("demo has a configuration of its own; only DOCKER_HOST tells it the engine".into()))
+        }
+        Command::Demo => demo::demo(environment, json).await,
+        Command::Config(ConfigCommand::Check { all }) => inspect::config(&global.load(environment)?, all, json),
+        Command::Completions { shell } => Ok(completions(shell)),
+    }
+}
+
+async fn perform(work: Work, loaded: Loaded, operator: String, json: bool) -> Result<Answer, Error> {
+    init_logs(&loaded, matches!(work, Work::Serve))?;
+    let app = App::open(loaded.config).await?;
+    match work {
+        Work::Serve => serve::serve(app).await,
+        Work::Sweep { dry_run, engine } => sweep::sweep(&app, dry_run, engine, json).await,
+        Work::Cleanup { game } => operate::cleanup(&app, game, operator, json).await,
+    }
+}
+
+async fn keep(books: Books, loaded: Loaded, operator: String, json: bool) -> Result<Answer, Error> {
+    init_logs(&loaded, false)?;
+    let stores = Stores::open(loaded.config).await?;
+    match books {
+        Books::Runtimes(query) => inspect::runtimes(&stores, query, json).await,
+        Books::Operations(query) => inspect::operations(&stores, query, json).await,
+        Books::Explain { game } => inspect::explain(&stores, &game, json).await,
+        Books::Hold { game, reason, until } => operate::hold(&stores, &game, &reason, until, operator, json).await,
+        Books::Unhold { game } => operate::unhold(&stores, &game, json).await,
+        Books::Unpark { game } => operate::unpark(&stores, &game, json).await,
+        Books::Pauses => inspect::pauses(&stores, json).await,
+        Books::Pause { scope, reason } => operate::pause(&stores, scope.into(), &reason, operator, json).await,
+        Books::Resume { scope } => operate::resume(&stores, &scope.into(), json).await,
+    }
+}
+
+impl Global {
+    fn is_set(&self) -> bool {
+        self.config.is_some() || !self.settings.is_empty()
+    }
+
+    fn load(self, environment: Environment) -> Result<Loaded, Error> {
+        let mut flags = self.settings;
+        if let Some(format) = &self.log_format {
+            if LogFormat::from_text(format).is_none() {
+                return Err(Error::Usage(format!("--log-format is {format:?}, and must be auto, text or json")));
+            }
+            flags.push(("log.format".to_owned(), format.clone()));
+        }
+        Ok(Loaded::from_sources(&Sources { environment, file: self.config, flags })?)
+    }
+}
+
+/// A server tells what it does; a command answers, and only warns unless it was asked for more.
+fn init_logs(loaded: &Loaded, is_server: bool) -> Result<(), Error> {
+    let log = &loaded.config.log;
+    let asked = loaded.settings.iter().any(|setting| setting.key == "log.filter" && setting.source != "default");
+    let filter = if is_server || asked { log.filter.as_str() } else { "warn" };
+    Ok(telemetry::init(log.format, filter)?)
+}
+
+fn completions(shell: clap_complete::Shell) -> Answer {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "rtmanager", &mut script);
+    Answer::ok(String::from_utf8_lossy(&script).into_owned())
+}
+
+/// The exit status of a command that broke; says why on stderr.
+pub fn report(error: &Error) -> ExitCode {
+    eprintln!("rtmanager: {error}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        eprintln!("  because: {cause}");
+        source = cause.source();
+    }
+    ExitCode::from(error.status())
+}

@@ -1,0 +1,219 @@
+//! The configuration, typed: what the rest of the system takes for granted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::{EngineName, TenantId};
+use crate::runtime::SandboxOptions;
+use crate::session::SessionOptions;
+use crate::sweeper::SweepOptions;
+use crate::telemetry::LogFormat;
+
+/// The whole configuration, valid.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How long an entry of the operation log is kept.
+    pub log_retention: Duration,
+    /// The embedded store.
+    pub store: Store,
+    /// Leases, and whose containers are ours.
+    pub session: SessionOptions,
+    /// What bounds policies' runs.
+    pub sandbox: SandboxOptions,
+    /// Time between two sweeps, before jitter.
+    pub sweep_interval: Duration,
+    /// How a sweep goes about it; the retention floor is here.
+    pub sweep: SweepOptions,
+    /// Discovery of labelled containers.
+    pub discovery: Discovery,
+    /// The container engines, by name. At least one.
+    pub engines: BTreeMap<EngineName, Engine>,
+    /// The policy of tenants that have none of their own.
+    pub policy: Policy,
+    /// Policies of single tenants.
+    pub tenants: BTreeMap<TenantId, Policy>,
+    /// The REST interface.
+    pub http: Http,
+    /// Logs.
+    pub log: Log,
+}
+
+/// The embedded store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Its file.
+    pub path: PathBuf,
+    /// What a commit survives.
+    pub synchronous: Synchronous,
+}
+
+/// SQLite's synchronous level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synchronous {
+    /// A commit survives a power failure.
+    Full,
+    /// A commit survives a crash of the process; the last ones may be lost with the power, never torn.
+    Normal,
+}
+
+impl Synchronous {
+    /// The level's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Normal => "normal",
+        }
+    }
+
+    /// The level with that name.
+    pub fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "full" => Some(Self::Full),
+            "normal" => Some(Self::Normal),
+            _ => None,
+        }
+    }
+}
+
+/// Discovery of labelled containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovery {
+    /// Off where a platform writes the records.
+    pub enabled: bool,
+    /// Time between two looks at an engine.
+    pub interval: Duration,
+}
+
+/// A container engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The longest wait for an answer.
+    pub request_timeout: Duration,
+    /// Whether a container's anonymous volumes go with it.
+    pub remove_volumes: bool,
+}
+
+/// Where an engine listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// `HOST:PORT`, in the clear.
+    Tcp(String),
+    /// By TLS, verified both ways.
+    Tls {
+        /// `HOST:PORT`.
+        address: String,
+        /// The directory with `ca.pem`, `cert.pem` and `key.pem`; empty until the configuration is whole.
+        certificates: PathBuf,
+    },
+}
+
+impl Endpoint {
+    /// Reads the forms of `DOCKER_HOST`.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let authority = |text: &str| {
+            let (host, port) = text.trim_end_matches('/').rsplit_once(':')?;
+            let plain = !host.is_empty() && !host.contains(['/', '@', ' ', '?', '#']);
+            (plain && port.parse::<u16>().is_ok_and(|port| port > 0)).then(|| format!("{host}:{port}"))
+        };
+        match text.split_once("://")? {
+            ("unix", path) if path.starts_with('/') => Some(Self::Unix(path.into())),
+            ("tcp" | "http", rest) => authority(rest).map(Self::Tcp),
+            ("https", rest) => authority(rest).map(|address| Self::Tls { address, certificates: PathBuf::new() }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(authority) => write!(f, "tcp://{authority}"),
+            Self::Tls { address, .. } => write!(f, "https://{address}"),
+        }
+    }
+}
+
+/// Which policy decides, and with which settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The component's file; none for the default policy, which is built in.
+    pub path: Option<PathBuf>,
+    /// What the policy reads from `wasi:config`.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// The REST interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Whether a TCP address other than loopback is meant.
+    pub allow_remote: bool,
+    /// Values of Host that are served on TCP, without ports.
+    pub allowed_hosts: Vec<String>,
+    /// The file with the bearer token, made at first start; used on TCP.
+    pub token_file: PathBuf,
+    /// The longest wait for a request's header.
+    pub header_time: Duration,
+    /// The longest wait for a request's body.
+    pub body_time: Duration,
+    /// The longest wait for an answer. A run under lease goes on.
+    pub request_time: Duration,
+    /// The largest header.
+    pub max_header_bytes: usize,
+    /// The largest body.
+    pub max_body_bytes: usize,
+    /// Connections served at once; further ones wait.
+    pub max_connections: NonZeroUsize,
+    /// How long a shutdown waits for requests under way.
+    pub drain_time: Duration,
+}
+
+/// Where the REST interface listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A unix socket, open to its owner only.
+    Unix(PathBuf),
+    /// An address and port.
+    Tcp(SocketAddr),
+}
+
+impl Listen {
+    /// Reads `unix:/path` or `address:port`.
+    pub fn from_text(text: &str) -> Option<Self> {
+        match text.strip_prefix("unix:") {
+            Some(path) => {
+                let path = path.strip_prefix("//").unwrap_or(path);
+                path.starts_with('/').then(|| Self::Unix(path.into()))
+            }
+            None => text.parse().ok().map(Self::Tcp),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// How lines are written.
+    pub format: LogFormat,
+    /// Which lines are written.
+    pub filter: String,
+}

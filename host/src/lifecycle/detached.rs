@@ -1,0 +1,64 @@
+//! Runs in tasks of their own: they finish though nobody waits, and one that panics is reported and logged.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::task::JoinError;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::{Inner, Lifecycle, Request};
+use crate::metrics;
+use crate::model::{ErrorCode, Fault, RunId, TenantId, Timestamp};
+use crate::session::{RunContext, Session};
+
+/// What is known of a run even if it is lost.
+pub(super) struct Begun {
+    pub(super) run_id: RunId,
+    pub(super) started_at: Timestamp,
+    pub(super) request: Request,
+    /// Set as soon as the run has found it.
+    pub(super) tenant: Arc<OnceLock<TenantId>>,
+}
+
+impl Lifecycle {
+    /// A run under lease finishes even if nobody waits for its answer, and its loss is noticed even then.
+    pub(super) async fn detached<T: Send + 'static>(
+        &self,
+        begun: Begun,
+        run: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let inner = self.0.clone();
+        let watched = async move {
+            let start = Instant::now();
+            let answer = tokio::spawn(run.in_current_span()).await;
+            inner.ports.metrics.run_phase(metrics::Phase::Total, start.elapsed());
+            match answer {
+                Ok(answer) => Some(answer),
+                Err(error) => {
+                    inner.report_loss(begun, &error).await;
+                    None
+                }
+            }
+        };
+        self.0.runs.spawn(watched.in_current_span()).await.ok().flatten()
+    }
+}
+
+impl Inner {
+    /// Logs first: what made the run panic may do the same to the attempt to write its entry.
+    async fn report_loss(&self, begun: Begun, error: &JoinError) {
+        let Begun { run_id, started_at, request, tenant } = begun;
+        self.ports.metrics.entry_lost();
+        tracing::error!(
+            %run_id, game_id = %request.game_id, op_source = %request.op_source, source_ref = %request.source_ref,
+            %error, "the host failed during a run; its lease ends by its time to live"
+        );
+        let tenant = tenant.get().cloned();
+        let policy_digest = self.registry.binding(tenant.as_ref()).policy.digest().clone();
+        let run = RunContext { run_id, request, game: None, tenant, policy_digest, started_at };
+        let mut session = Session::new(self.ports.clone(), self.options.clone(), self.import_time, run, None);
+        let message = "the host failed during this run; its log says how".to_owned();
+        // An entry that the run has written already stays as it is.
+        session.record_fault(&Fault { code: ErrorCode::INTERNAL_ERROR, message }).await;
+    }
+}

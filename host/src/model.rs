@@ -1,0 +1,24 @@
+//! What the system talks about. A value of one of these types is valid: it was parsed at the edge,
+//! and nothing behind the edge checks it again.
+
+mod container;
+mod error_code;
+mod ids;
+mod operation;
+mod pause;
+mod record;
+mod registration;
+mod text;
+mod time;
+
+pub use container::{Container, ContainerState, Removal};
+pub use error_code::ErrorCode;
+pub use ids::{ContainerId, EngineName, GameId, InvalidId, PolicyDigest, RunId, TenantId};
+pub use operation::{
+    Author, EntryId, Fault, LoggedOperation, OP_KIND_CLEANUP, OpSource, OperationEntry, Outcome, Request,
+};
+pub use pause::{Census, Pause, PauseCause, PauseScope};
+pub use record::{CleanupState, Fence, Hold, Labels, Parked, RuntimeRecord, Status, TrackedRuntime};
+pub use registration::{LiveStatus, Registration};
+pub use text::bounded_text;
+pub use time::{InvalidTimestamp, Timestamp};

@@ -1,0 +1,266 @@
+//! One run's view of the world. Every rule of the protocol is enforced here, whatever the policy does: a
+//! policy reaches a port only through its run's session, in the sandbox by way of `runtime/imports`.
+//!
+//! The session knows neither WIT nor wasmtime, so that the same rules hold, and can be measured, for
+//! policy logic that runs natively.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::metrics::Metrics;
+use crate::model::{
+    ContainerId, EngineName, GameId, PolicyDigest, RunId, RuntimeRecord, TenantId, Timestamp, TrackedRuntime,
+};
+use crate::ownership::Ownership;
+use crate::ports::{Clock, ContainerEngine, LeaseStore, OperationLog, Randomness, RecordStore};
+
+mod docker;
+mod lease;
+mod op_log;
+mod records;
+mod rules;
+
+pub use lease::LeaseOptions;
+pub use op_log::{Account, EntryState, policy_code};
+pub use rules::{Error, Rule};
+
+/// The world a session works on.
+pub struct Ports {
+    /// Records.
+    pub records: Arc<dyn RecordStore>,
+    /// The operation log.
+    pub operations: Arc<dyn OperationLog>,
+    /// Leases.
+    pub leases: Arc<dyn LeaseStore>,
+    /// Container engines by name.
+    pub engines: BTreeMap<EngineName, Arc<dyn ContainerEngine>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for lease tokens.
+    pub randomness: Arc<dyn Randomness>,
+    /// Where what is measured goes.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What is the same for every session of a host.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// The lease's times.
+    pub lease: LeaseOptions,
+    /// Whose containers are ours.
+    pub ownership: Ownership,
+}
+
+/// What is known of a run before it starts.
+#[derive(Debug, Clone)]
+pub struct RunContext {
+    /// The run.
+    pub run_id: RunId,
+    /// The request as received.
+    pub request: crate::model::Request,
+    /// The game, if the request names a valid one. Without it, nothing can be reached.
+    pub game: Option<GameId>,
+    /// The tenant whose policy runs; none while the game is not known to have a record.
+    pub tenant: Option<TenantId>,
+    /// The policy that runs.
+    pub policy_digest: PolicyDigest,
+    /// Before validation.
+    pub started_at: Timestamp,
+}
+
+/// What the policy is being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// When: nothing may be written.
+    Review,
+    /// How.
+    Handle,
+}
+
+/// One run's state, and its only way to the ports.
+pub struct Session {
+    ports: Arc<Ports>,
+    options: Arc<SessionOptions>,
+    import_time: Duration,
+    run: RunContext,
+    phase: Phase,
+    lease: lease::Slot,
+    /// The record as the sweeper offered it, if it did.
+    offered: Option<RuntimeRecord>,
+    /// The record as last read in this phase.
+    read: Option<TrackedRuntime>,
+    /// Whether that read happened under this run's lease.
+    read_under_lease: bool,
+    /// Container and image of every read, for the entry.
+    accounts: Vec<(Option<ContainerId>, Option<String>)>,
+    /// Containers that this run has seen to be gone from an engine, which says nothing of another engine. Ids are
+    /// never used twice, so this cannot go stale.
+    gone: BTreeSet<(EngineName, ContainerId)>,
+    /// The one removal of this run.
+    removal: Option<docker::SentRemoval>,
+    /// The record as this run changed it.
+    won: Option<RuntimeRecord>,
+    /// The record as this run read it, removed.
+    found_removed: Option<RuntimeRecord>,
+    entry: EntryState,
+}
+
+/// Whether a call of a port that takes too long is dropped, or goes on without the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Reads can be dropped at any time.
+    Read,
+    /// Dropping an effect would leave its outcome to chance, so it runs in a task of its own.
+    Effect,
+}
+
+/// A call took longer than the import limit.
+struct TimedOut;
+
+impl Session {
+    /// A session for one run. `candidate` is the record that the sweeper offers for review.
+    pub fn new(
+        ports: Arc<Ports>,
+        options: Arc<SessionOptions>,
+        import_time: Duration,
+        run: RunContext,
+        candidate: Option<TrackedRuntime>,
+    ) -> Self {
+        Self {
+            ports,
+            options,
+            import_time,
+            run,
+            phase: if candidate.is_some() { Phase::Review } else { Phase::Handle },
+            lease: lease::Slot::Never,
+            offered: candidate.as_ref().map(|candidate| candidate.record.clone()),
+            read: candidate,
+            read_under_lease: false,
+            accounts: Vec::new(),
+            gone: BTreeSet::new(),
+            removal: None,
+            won: None,
+            found_removed: None,
+            entry: EntryState::Missing,
+        }
+    }
+
+    /// Ends the review. What was read for it no longer counts as read.
+    pub fn begin_handle(&mut self) {
+        self.phase = Phase::Handle;
+        self.read = None;
+    }
+
+    /// What the policy is being asked.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// What was known of the run before it started.
+    pub fn run(&self) -> &RunContext {
+        &self.run
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// The clock, for what needs it beyond a call.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.ports.clock.clone()
+    }
+
+    /// The record as this run changed it, if it won the change.
+    pub fn won(&self) -> Option<&RuntimeRecord> {
+        self.won.as_ref()
+    }
+
+    /// The record that proves a success: won, or read as removed.
+    pub fn proof_of_success(&self) -> Option<&RuntimeRecord> {
+        self.won.as_ref().or(self.found_removed.as_ref())
+    }
+
+    /// What became of the run's entry.
+    pub fn entry(&self) -> &EntryState {
+        &self.entry
+    }
+
+    /// Container and image that the run was about: of the removal that it sent, else of its first read.
+    pub fn subject(&self) -> (Option<ContainerId>, Option<String>) {
+        let sent = self.removal.as_ref().map(|removal| &removal.container);
+        let removed = self.accounts.iter().find(|(container, _)| sent.is_some() && container.as_ref() == sent);
+        removed.or(self.accounts.first()).cloned().unwrap_or_default()
+    }
+
+    /// The container that this run removed, by its engine's answer.
+    pub fn removed_container(&self) -> Option<&ContainerId> {
+        self.removal.as_ref().filter(|removal| removal.done).map(|removal| &removal.container)
+    }
+
+    fn game(&self) -> Result<&GameId, Error> {
+        self.run.game.as_ref().ok_or(Error::Denied(Rule::InvalidRequest))
+    }
+
+    fn writable(&self) -> Result<(), Error> {
+        match self.phase {
+            Phase::Review => Err(Error::Denied(Rule::ReviewIsReadOnly)),
+            Phase::Handle => Ok(()),
+        }
+    }
+
+    /// Calls a port, for at most the import limit, and keeps the lease alive meanwhile.
+    async fn call<T: Send + 'static>(
+        &mut self,
+        kind: Kind,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, TimedOut> {
+        self.call_within(self.import_time, kind, call).await
+    }
+
+    async fn call_within<T: Send + 'static>(
+        &mut self,
+        limit: Duration,
+        kind: Kind,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, TimedOut> {
+        let mut call: std::pin::Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(call);
+        if let std::task::Poll::Ready(answer) = poll_once(&mut call).await {
+            return Ok(answer);
+        }
+        if kind == Kind::Effect {
+            let task = tokio::spawn(call);
+            // A task that panicked never answers: to the run that is a call that timed out.
+            call = Box::pin(async move {
+                match task.await {
+                    Ok(answer) => answer,
+                    Err(_) => std::future::pending().await,
+                }
+            });
+        }
+        let deadline = Instant::now() + limit;
+        loop {
+            let renewal = self.time_to_renewal();
+            tokio::select! {
+                biased;
+                answer = &mut call => return Ok(answer),
+                () = tokio::time::sleep_until(deadline) => return Err(TimedOut),
+                () = sleep_or_never(renewal) => self.renew().await,
+            }
+        }
+    }
+}
+
+async fn sleep_or_never(span: Option<Duration>) {
+    match span {
+        Some(span) => tokio::time::sleep(span).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn poll_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> std::task::Poll<T> {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx))).await
+}

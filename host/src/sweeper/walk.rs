@@ -1,0 +1,281 @@
+//! The walk over one engine's due rows, within the breaker's limit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::breaker::Budget;
+use super::candidate::Dealt;
+use super::{Decision, EngineReport, Inner, SWEEPER, Sweep, WINDOW};
+use crate::metrics::SweepGauges;
+use crate::model::{Census, EngineName, Pause, PauseCause, PauseScope, TenantId};
+use crate::ports::StoreError;
+
+/// Pauses are read again after so long, so that one stops a walk within a page too.
+const PAUSES_LAST: Duration = Duration::from_secs(1);
+
+/// How far a walk goes.
+#[derive(Clone, Copy)]
+struct Reach {
+    /// Removals allowed. Candidates after these are still reviewed, since those that are kept need none.
+    removals: u64,
+    /// The walk ends when more than so many candidates are due that it may not remove.
+    due: u64,
+    /// Removals without a record before the walk began, which its limit allows for already.
+    unrecorded: u64,
+}
+
+impl Reach {
+    /// Removes nothing, and counts all that is due.
+    fn of_survey() -> Self {
+        Self { removals: 0, due: u64::MAX, unrecorded: 0 }
+    }
+}
+
+/// How a walk ended.
+enum End {
+    /// Nothing is left.
+    Complete,
+    /// More is due than the reach allows.
+    BeyondReach,
+    /// Somebody paused the engine or everything meanwhile.
+    Paused(Pause),
+    /// The engine does not answer any more.
+    EngineGone,
+}
+
+/// The pauses that concern one engine.
+struct Standing {
+    engine: Option<Pause>,
+    tenants: Arc<[TenantId]>,
+}
+
+impl Inner {
+    pub(super) async fn sweep_engine(self: &Arc<Self>, sweep: &Sweep, engine: &EngineName) -> EngineReport {
+        let mut report = EngineReport::default();
+        if let Err(error) = self.sweep_within_limit(sweep, engine, &mut report).await {
+            tracing::error!(%engine, %error, "the walk over an engine was cut short");
+            report.error = Some(error.to_string());
+        }
+        if !sweep.dry_run {
+            self.measure(sweep, engine, &report);
+        }
+        report
+    }
+
+    async fn sweep_within_limit(
+        self: &Arc<Self>,
+        sweep: &Sweep,
+        engine: &EngineName,
+        report: &mut EngineReport,
+    ) -> Result<(), StoreError> {
+        report.paused = self.standing(engine).await?.engine;
+        report.census = self.census(sweep, engine).await?;
+        let budget = Budget::of(&self.options.breaker, &report.census);
+        if sweep.dry_run {
+            self.walk(sweep, engine, Reach::of_survey(), report).await?;
+            if report.paused.is_none() && budget.is_exceeded_by(report.would_remove) {
+                report.paused = Some(breaker_pause(sweep, engine, &budget, &report.census, report.would_remove));
+            }
+            return Ok(());
+        }
+        if report.paused.is_some() {
+            return Ok(());
+        }
+        if !self.answers(engine).await {
+            report.error = Some("not swept: the engine does not answer".to_owned());
+            return Ok(());
+        }
+        if budget.is_exceeded_by(report.census.due) {
+            let due = self.due_by_policy(sweep, engine).await?;
+            if budget.is_exceeded_by(due) {
+                return self.trip(breaker_pause(sweep, engine, &budget, &report.census, due), report).await;
+            }
+        }
+        let reach = Reach { removals: budget.left(), due: 0, unrecorded: self.unrecorded(engine) };
+        match self.walk(sweep, engine, reach, report).await? {
+            End::Complete => Ok(()),
+            End::Paused(pause) => {
+                report.paused = Some(pause);
+                Ok(())
+            }
+            End::BeyondReach => {
+                let census = self.census(sweep, engine).await?;
+                let due = self.due_by_policy(sweep, engine).await?;
+                let budget = Budget::of(&self.options.breaker, &census);
+                self.trip(breaker_pause(sweep, engine, &budget, &census, due), report).await
+            }
+            End::EngineGone => {
+                report.error = Some("cut short: the engine does not answer any more".to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks the policies before the first removal: those that are kept, held or of paused tenants do not count
+    /// against the limit. A policy that says something else afterwards meets the limit in the walk itself.
+    async fn due_by_policy(self: &Arc<Self>, sweep: &Sweep, engine: &EngineName) -> Result<u64, StoreError> {
+        let mut surveyed = EngineReport::default();
+        self.walk(&sweep.survey(), engine, Reach::of_survey(), &mut surveyed).await?;
+        Ok(surveyed.would_remove)
+    }
+
+    /// Whether the engine can be asked at all. One that cannot is no failure of its games.
+    pub(super) async fn answers(&self, engine: &EngineName) -> bool {
+        let Some(port) = self.ports.engines.get(engine) else { return false };
+        let answer = port.ping().await;
+        if let Err(error) = &answer {
+            tracing::warn!(%engine, %error, "the engine does not answer");
+        }
+        answer.is_ok()
+    }
+
+    async fn walk(
+        self: &Arc<Self>,
+        sweep: &Sweep,
+        engine: &EngineName,
+        reach: Reach,
+        report: &mut EngineReport,
+    ) -> Result<End, StoreError> {
+        let mut runs = JoinSet::new();
+        let end = self.offer_all(sweep, engine, reach, &mut runs, report).await;
+        // Whatever ended the walk, what has begun is awaited and counted.
+        while join_one(&mut runs, report).await {}
+        match end? {
+            _ if report.engine_gone => Ok(End::EngineGone),
+            End::Complete if report.would_remove > reach.due => Ok(End::BeyondReach),
+            end => Ok(end),
+        }
+    }
+
+    async fn offer_all(
+        self: &Arc<Self>,
+        sweep: &Sweep,
+        engine: &EngineName,
+        reach: Reach,
+        runs: &mut JoinSet<Dealt>,
+        report: &mut EngineReport,
+    ) -> Result<End, StoreError> {
+        let page_size = self.options.page_size.max(1);
+        let mut cursor = None;
+        loop {
+            // Read anew for each page, and within a page that takes long: an operator's pause stops a long sweep.
+            let mut standing = self.standing(engine).await?;
+            if let Some(pause) = standing.engine.filter(|_| !sweep.dry_run) {
+                return Ok(End::Paused(pause));
+            }
+            let mut read_at = self.elapsed(sweep);
+            let page = self.ports.records.due(engine, sweep.floor, sweep.now, cursor.as_ref(), page_size).await?;
+            for runtime in page.rows {
+                let may_remove = self.place(engine, reach, runs, report).await;
+                if report.engine_gone {
+                    return Ok(End::EngineGone);
+                }
+                if report.would_remove > reach.due {
+                    return Ok(End::BeyondReach);
+                }
+                if self.elapsed(sweep).saturating_sub(read_at) >= PAUSES_LAST {
+                    standing = self.standing(engine).await?;
+                    read_at = self.elapsed(sweep);
+                    if let Some(pause) = standing.engine.filter(|_| !sweep.dry_run) {
+                        return Ok(End::Paused(pause));
+                    }
+                }
+                let (inner, sweep, paused) = (self.clone(), sweep.clone(), standing.tenants.clone());
+                runs.spawn(async move { inner.offer(&sweep, runtime, &paused, may_remove).await });
+            }
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(End::Complete),
+            }
+        }
+    }
+
+    /// Waits for a place among the runs. Answers whether one more removal fits; while that depends on runs under
+    /// way, waits for them.
+    async fn place(
+        &self,
+        engine: &EngineName,
+        reach: Reach,
+        runs: &mut JoinSet<Dealt>,
+        report: &mut EngineReport,
+    ) -> bool {
+        loop {
+            let removed = (report.removed + self.unrecorded(engine)).saturating_sub(reach.unrecorded);
+            let under_way = u64::try_from(runs.len()).unwrap_or(u64::MAX);
+            let undecided = removed < reach.removals && removed.saturating_add(under_way) >= reach.removals;
+            if runs.len() < self.options.concurrency.max(1) && !undecided {
+                return removed < reach.removals;
+            }
+            join_one(runs, report).await;
+        }
+    }
+
+    /// The pauses as they are now. That of the engine itself comes before a global one.
+    async fn standing(&self, engine: &EngineName) -> Result<Standing, StoreError> {
+        let pauses = self.pauses.pauses().await?;
+        let of = |scope: &PauseScope| pauses.iter().find(|pause| pause.scope == *scope).cloned();
+        let tenants = pauses.iter().filter_map(|pause| match &pause.scope {
+            PauseScope::Tenant(tenant) => Some(tenant.clone()),
+            PauseScope::Global | PauseScope::Engine(_) => None,
+        });
+        let tenants = tenants.collect();
+        Ok(Standing { engine: of(&PauseScope::Engine(engine.clone())).or_else(|| of(&PauseScope::Global)), tenants })
+    }
+
+    async fn census(&self, sweep: &Sweep, engine: &EngineName) -> Result<Census, StoreError> {
+        let window = sweep.now.saturating_sub(WINDOW);
+        let mut census = self.ports.records.census(engine, sweep.floor, sweep.now, window).await?;
+        census.removed_recently = census.removed_recently.saturating_add(self.unrecorded(engine));
+        Ok(census)
+    }
+
+    fn unrecorded(&self, engine: &EngineName) -> u64 {
+        self.unrecorded.count(engine, self.ports.clock.monotonic())
+    }
+
+    async fn trip(&self, pause: Pause, report: &mut EngineReport) -> Result<(), StoreError> {
+        tracing::error!(scope = %pause.scope, reason = pause.reason, "not sweeping: too many removals");
+        self.pauses.pause(&pause).await?;
+        report.paused = Some(pause);
+        Ok(())
+    }
+
+    fn measure(&self, sweep: &Sweep, engine: &EngineName, report: &EngineReport) {
+        let gauges = SweepGauges {
+            candidates: report.candidates(),
+            removed: report.removed,
+            kept: report.kept,
+            failed: report.failed.saturating_add(report.parked),
+            parked: report.parked,
+            duration: self.elapsed(sweep),
+            finished_at: self.present(sweep),
+        };
+        self.ports.metrics.sweep_finished(engine, gauges);
+    }
+}
+
+/// Resuming allows what was due by the policies' word, and makes up for what is past the limit already.
+fn breaker_pause(sweep: &Sweep, engine: &EngineName, budget: &Budget, census: &Census, due: u64) -> Pause {
+    Pause {
+        scope: PauseScope::Engine(engine.clone()),
+        cause: PauseCause::Breaker { removals: due.saturating_add(budget.overdrawn()) },
+        reason: budget.explain(engine, census, due),
+        actor: SWEEPER.to_owned(),
+        at: sweep.now,
+    }
+}
+
+/// Counts a finished candidate; false if there is none. One that broke its task is counted as failed and does not
+/// end the sweep.
+async fn join_one(runs: &mut JoinSet<Dealt>, report: &mut EngineReport) -> bool {
+    let Some(run) = runs.join_next().await else { return false };
+    let dealt = run.unwrap_or_else(|error| {
+        tracing::error!(%error, "a candidate's task ended without a result");
+        Dealt { decision: Decision::Failed, engine_gone: false }
+    });
+    report.engine_gone |= dealt.engine_gone;
+    report.count(dealt.decision);
+    true
+}

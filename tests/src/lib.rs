@@ -1,0 +1,16 @@
+//! The harness that the suites share.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails its test")]
+
+pub mod captured_log;
+pub mod contracts;
+pub mod dockerd;
+pub mod fake_engine;
+pub mod fixtures;
+pub mod hostile;
+pub mod invariants;
+pub mod mock_host;
+pub mod native;
+pub mod scripted_ports;
+pub mod sweeping;
+pub mod tapped;

@@ -1,0 +1,184 @@
+//! Adapters that change or watch a few methods of a port, and pass on the rest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rtmanager::model::{
+    Census, Container, ContainerId, EngineName, Fence, GameId, Hold, Registration, Removal, RuntimeRecord, TenantId,
+    Timestamp, TrackedRuntime,
+};
+use rtmanager::ports::{
+    CasError, ContainerEngine, Disposition, DueCursor, DuePage, EngineError, LeaseStore, LeaseToken, Listing,
+    RecordFilter, RecordStore, RegisterError, StatusChange, StoreError,
+};
+
+/// What a run does with records; by default as the adapter behind does it.
+#[async_trait]
+pub trait RecordTap: Send + Sync {
+    /// The adapter behind.
+    fn inner(&self) -> &Arc<dyn RecordStore>;
+
+    /// See [`RecordStore::get`].
+    async fn get(&self, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError> {
+        self.inner().get(game).await
+    }
+
+    /// See [`RecordStore::compare_and_set`].
+    async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {
+        self.inner().compare_and_set(change).await
+    }
+}
+
+/// What a run does with leases; by default as the adapter behind does it.
+#[async_trait]
+pub trait LeaseTap: Send + Sync {
+    /// The adapter behind.
+    fn inner(&self) -> &Arc<dyn LeaseStore>;
+
+    /// See [`LeaseStore::try_acquire`].
+    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<Option<Fence>, StoreError> {
+        self.inner().try_acquire(game, token, ttl).await
+    }
+
+    /// See [`LeaseStore::renew`].
+    async fn renew(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {
+        self.inner().renew(game, token, ttl).await
+    }
+
+    /// See [`LeaseStore::release`].
+    async fn release(&self, game: &GameId, token: &LeaseToken) -> Result<(), StoreError> {
+        self.inner().release(game, token).await
+    }
+}
+
+/// What a run does with an engine; by default as the adapter behind does it.
+#[async_trait]
+pub trait EngineTap: Send + Sync {
+    /// The adapter behind.
+    fn inner(&self) -> &Arc<dyn ContainerEngine>;
+
+    /// See [`ContainerEngine::inspect`].
+    async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, EngineError> {
+        self.inner().inspect(id).await
+    }
+
+    /// See [`ContainerEngine::remove`].
+    async fn remove(&self, id: &ContainerId) -> Result<Removal, EngineError> {
+        self.inner().remove(id).await
+    }
+}
+
+/// Makes a port of a tap.
+pub struct Tapped<T>(pub T);
+
+#[async_trait]
+impl<T: RecordTap> RecordStore for Tapped<T> {
+    async fn get(&self, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError> {
+        self.0.get(game).await
+    }
+
+    async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {
+        self.0.compare_and_set(change).await
+    }
+
+    async fn register(&self, registration: &Registration, at: Timestamp) -> Result<RuntimeRecord, RegisterError> {
+        self.0.inner().register(registration, at).await
+    }
+
+    async fn list(
+        &self,
+        filter: &RecordFilter,
+        after: Option<&GameId>,
+        limit: u32,
+    ) -> Result<Vec<TrackedRuntime>, StoreError> {
+        self.0.inner().list(filter, after, limit).await
+    }
+
+    async fn by_container(&self, container: &ContainerId) -> Result<Option<RuntimeRecord>, StoreError> {
+        self.0.inner().by_container(container).await
+    }
+
+    async fn due(
+        &self,
+        engine: &EngineName,
+        floor: Timestamp,
+        now: Timestamp,
+        after: Option<&DueCursor>,
+        limit: u32,
+    ) -> Result<DuePage, StoreError> {
+        self.0.inner().due(engine, floor, now, after, limit).await
+    }
+
+    async fn dispose(&self, game: &GameId, version: u64, disposition: &Disposition) -> Result<bool, StoreError> {
+        self.0.inner().dispose(game, version, disposition).await
+    }
+
+    async fn void_waits(&self, tenant: &TenantId, generation: &str) -> Result<u64, StoreError> {
+        self.0.inner().void_waits(tenant, generation).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
+        self.0.inner().tenants().await
+    }
+
+    async fn set_hold(&self, game: &GameId, hold: Option<&Hold>) -> Result<bool, StoreError> {
+        self.0.inner().set_hold(game, hold).await
+    }
+
+    async fn unpark(&self, game: &GameId) -> Result<bool, StoreError> {
+        self.0.inner().unpark(game).await
+    }
+
+    async fn census(
+        &self,
+        engine: &EngineName,
+        floor: Timestamp,
+        now: Timestamp,
+        window_start: Timestamp,
+    ) -> Result<Census, StoreError> {
+        self.0.inner().census(engine, floor, now, window_start).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.0.inner().ping().await
+    }
+}
+
+#[async_trait]
+impl<T: LeaseTap> LeaseStore for Tapped<T> {
+    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<Option<Fence>, StoreError> {
+        self.0.try_acquire(game, token, ttl).await
+    }
+
+    async fn renew(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {
+        self.0.renew(game, token, ttl).await
+    }
+
+    async fn release(&self, game: &GameId, token: &LeaseToken) -> Result<(), StoreError> {
+        self.0.release(game, token).await
+    }
+
+    async fn held_until(&self, game: &GameId) -> Result<Option<Timestamp>, StoreError> {
+        self.0.inner().held_until(game).await
+    }
+}
+
+#[async_trait]
+impl<T: EngineTap> ContainerEngine for Tapped<T> {
+    async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, EngineError> {
+        self.0.inspect(id).await
+    }
+
+    async fn remove(&self, id: &ContainerId) -> Result<Removal, EngineError> {
+        self.0.remove(id).await
+    }
+
+    async fn list_labelled(&self, labels: &[(String, String)]) -> Result<Listing, EngineError> {
+        self.0.inner().list_labelled(labels).await
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.0.inner().ping().await
+    }
+}

@@ -1,0 +1,9 @@
+//! The contract of the port on every adapter.
+
+mod memory {
+    rtmanager_tests::operation_log_contract!(memory);
+}
+
+mod sqlite {
+    rtmanager_tests::operation_log_contract!(sqlite);
+}

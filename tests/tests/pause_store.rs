@@ -1,0 +1,9 @@
+//! The contract of the port on every adapter.
+
+mod memory {
+    rtmanager_tests::pause_store_contract!(memory);
+}
+
+mod sqlite {
+    rtmanager_tests::pause_store_contract!(sqlite);
+}

@@ -1,0 +1,11 @@
+//! The contract of the port on every adapter.
+
+mod memory {
+    rtmanager_tests::record_store_contract!(memory);
+    rtmanager_tests::record_walks_contract!(memory);
+}
+
+mod sqlite {
+    rtmanager_tests::record_store_contract!(sqlite);
+    rtmanager_tests::record_walks_contract!(sqlite);
+}

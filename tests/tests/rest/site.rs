@@ -1,0 +1,154 @@
+//! A server on ports in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rtmanager::adapters::memory::{ManualClock, MemoryEngine, MemoryStore, Script};
+use rtmanager::adapters::system_clock::SystemRandomness;
+use rtmanager::api::{Server, Services};
+use rtmanager::config::{Config, Loaded, Sources};
+use rtmanager::lifecycle::Lifecycle;
+use rtmanager::metrics::Metrics;
+use rtmanager::model::{
+    ContainerId, EntryId, ErrorCode, LiveStatus, OperationEntry, Outcome, PolicyDigest, Registration, RunId, Timestamp,
+};
+use rtmanager::ports::Clock;
+use rtmanager::registry::{Binding, Registry};
+use rtmanager::runtime::{DEFAULT_POLICY, Sandbox};
+use rtmanager::session::Ports;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+
+pub const NOW: u64 = 1_769_860_800_000_000;
+
+pub struct Site {
+    pub client: Client,
+    pub clock: Arc<ManualClock>,
+    pub store: Arc<MemoryStore>,
+    pub engine: Arc<MemoryEngine>,
+    pub script: Script,
+    pub shutdown: CancellationToken,
+    pub served: tokio::task::JoinHandle<bool>,
+    pub directory: tempfile::TempDir,
+    _sandbox: Sandbox,
+}
+
+/// The container of a game.
+pub fn container(game: &str) -> ContainerId {
+    PolicyDigest::of(game.as_bytes()).as_str().parse().unwrap()
+}
+
+/// A configuration whose files are in `directory`.
+pub fn config(directory: &tempfile::TempDir, flags: &[(&str, &str)]) -> Config {
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let mut all = vec![
+        ("http.listen".to_owned(), format!("unix:{}", path("api.sock"))),
+        ("http.token_file".to_owned(), path("api.token")),
+        ("store.path".to_owned(), path("unused.db")),
+    ];
+    all.extend(flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    Loaded::from_sources(&Sources { flags: all, ..Sources::default() }).unwrap().config
+}
+
+impl Site {
+    pub async fn open() -> Self {
+        Self::with(&[]).await
+    }
+
+    pub async fn with(flags: &[(&str, &str)]) -> Self {
+        Self::ticking(flags, None).await
+    }
+
+    /// With a clock of its own for the handlers.
+    pub async fn ticking(flags: &[(&str, &str)], other_clock: Option<Arc<dyn Clock>>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(&directory, flags);
+        let clock = Arc::new(ManualClock::at(Timestamp::from_micros(NOW)));
+        let store = Arc::new(MemoryStore::default());
+        let script = Script::default();
+        let engine = Arc::new(MemoryEngine::new(clock.clone()));
+        let ports = Arc::new(Ports {
+            records: script.records(store.records()),
+            operations: script.operation_log(store.operation_log()),
+            leases: script.leases(store.leases(clock.clone())),
+            engines: BTreeMap::from([("local".parse().unwrap(), script.engine(engine.clone()))]),
+            clock: other_clock.unwrap_or_else(|| clock.clone()),
+            randomness: script.randomness(Arc::new(SystemRandomness)),
+            metrics: Arc::new(Metrics::new().unwrap()),
+        });
+        let sandbox = Sandbox::new(config.sandbox.clone()).unwrap();
+        let policy = sandbox.load(DEFAULT_POLICY).unwrap();
+        let registry = Arc::new(Registry::new(Binding::new(policy, &BTreeMap::new()), []));
+        let import_time = config.sandbox.limits.import_time;
+        let services = Services {
+            lifecycle: Lifecycle::new(ports.clone(), registry, config.session.clone(), import_time).unwrap(),
+            ports,
+            pauses: script.pauses(store.pauses()),
+            config: Arc::new(config),
+        };
+        let server = Server::bind(&services.config.http, &SystemRandomness).await.unwrap();
+        let client = Client::of(server.listen());
+        let shutdown = CancellationToken::new();
+        let served = tokio::spawn(server.run(Arc::new(services), shutdown.clone()));
+        Self { client, clock, store, engine, script, shutdown, served, directory, _sandbox: sandbox }
+    }
+
+    pub fn token(&self) -> String {
+        let token = std::fs::read_to_string(self.directory.path().join("api.token")).unwrap();
+        format!("Bearer {}", token.trim_end())
+    }
+
+    pub fn is_unix(&self) -> bool {
+        matches!(self.client, Client::Unix(_))
+    }
+
+    /// A stopped game, `days` ago.
+    pub async fn stopped(&self, game: &str, days: u64) {
+        let now = Timestamp::from_micros(NOW);
+        let stopped_at = now.saturating_sub(std::time::Duration::from_secs(days * 86_400));
+        let container = container(game);
+        let labels = [("rtmanager.owner", "rtmanager"), ("rtmanager.tenant", "acme"), ("rtmanager.game", game)];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        self.engine.create(&container, "img:1", labels);
+        self.engine.start(&container);
+        self.engine.stop(&container, 0);
+        let registration = Registration {
+            game_id: game.parse().unwrap(),
+            tenant: "acme".parse().unwrap(),
+            engine: "local".parse().unwrap(),
+            status: LiveStatus::Stopped,
+            container_id: Some(container),
+            image_ref: Some("img:1".to_owned()),
+            labels: None,
+            started_at: None,
+            stopped_at: Some(stopped_at),
+        };
+        self.store.records().register(&registration, now).await.unwrap();
+    }
+
+    pub async fn logged(&self, game: &str, code: Option<ErrorCode>) -> EntryId {
+        let count = u8::try_from(self.store.logged().len()).unwrap();
+        let at = Timestamp::from_micros(NOW);
+        let entry = OperationEntry {
+            run_id: RunId::from_bytes([count; 16]),
+            game_id: game.to_owned(),
+            tenant: Some("acme".parse().unwrap()),
+            op_kind: "cleanup_container".to_owned(),
+            op_source: "admin_rest".to_owned(),
+            source_ref: "req-1".to_owned(),
+            actor: Some("token".to_owned()),
+            image_ref: Some("img:1".to_owned()),
+            container_id: None,
+            outcome: if code.is_some() { Outcome::Failure } else { Outcome::Success },
+            error_message: code.as_ref().map(|code| format!("failed with {code}")),
+            error_code: code,
+            started_at: at,
+            finished_at: at,
+            policy_digest: PolicyDigest::of(b"policy"),
+            author: rtmanager::model::Author::Policy,
+            fault: None,
+        };
+        self.store.operation_log().append(&entry).await.unwrap()
+    }
+}
