@@ -1,4 +1,4 @@
-.PHONY: demo test bench lint
+.PHONY: demo test soak bench lint
 
 # Builds, and cleans up a dozen containers before your eyes; in memory where there is no Docker Engine.
 demo:
@@ -11,7 +11,16 @@ test:
 	@tests/prerequisites.sh test
 	cargo test --workspace
 
-# Cost of a run and of a sweep; takes about ten minutes, since it builds with optimisation.
+# Kills hosts at random moments, a thousand times where `make test` does so a hundred times; takes about seven minutes.
+# `make soak KILLS=150` kills fewer.
+KILLS ?= 1000
+soak:
+	@tests/prerequisites.sh test
+	RTMANAGER_SOAK_KILLS=$(KILLS) cargo test -p rtmanager-tests --test fleet hosts_that_are_killed -- --nocapture
+
+# Cost of a run, of a sweep, and of size; takes about twenty minutes, ten of them since it builds with optimisation.
+# Less of it: RTMANAGER_BENCH_CONTAINERS=120 (sweep), RTMANAGER_BENCH_CLEANUPS=100, RTMANAGER_BENCH_ROUNDS=1,
+# RTMANAGER_BENCH_ROWS=100000, RTMANAGER_BENCH_PARTS='walk trips' (scale).
 bench:
 	@tests/prerequisites.sh test
 	cargo bench -p rtmanager-tests

@@ -22,9 +22,15 @@ need_package() { # for packages whose files move between releases
 need cc gcc
 if [ "${1:-build}" = test ]; then
     need dockerd docker.io        # the real engine that the tests start for themselves
+    need podman podman            # the other one
+    need runc runc                # what it runs containers with
     need busybox busybox-static   # what the tests' containers run
+    need curl curl                # asks hosts for cleanups, as a platform does
+    need redis-server redis-server # leases, in servers that the tests start for themselves
+    need haproxy haproxy          # the proxy before a Docker socket, of host/deploy
     need clang clang              # the policy in C
     need wasm-ld lld
+    ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || missing="$missing postgresql"
     need_package wasi-libc
     need_package libclang-rt-dev-wasm32
 fi

@@ -128,8 +128,10 @@ fn run_under_lease<P: Records + Docker>(
         Status::Stopped | Status::Other(_) => {}
     }
     let container = subject.container.as_deref();
-    if let Some(container) = container {
-        remove(ports, lease, game, container)?;
+    if let Some(container) = container
+        && let Some(done) = remove(ports, lease, game, container)?
+    {
+        return Ok(done);
     }
     mark_removed(ports, lease, game, container)
 }
@@ -141,9 +143,15 @@ fn unloaded(game: &str, error: &Error) -> Failure {
     }
 }
 
-fn remove<P: Docker>(ports: &P, lease: &P::Lease, game: &str, container: &str) -> Result<(), Failure> {
+/// None if the container is gone now; else how the cleanup has ended, since another one did its work.
+fn remove<P: Docker + Records>(
+    ports: &P,
+    lease: &P::Lease,
+    game: &str,
+    container: &str,
+) -> Result<Option<Done>, Failure> {
     let error = match ports.remove(lease, container) {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(None),
         Err(Error::NotFound) => return Err(vanished(game)),
         Err(error) => error,
     };
@@ -151,6 +159,7 @@ fn remove<P: Docker>(ports: &P, lease: &P::Lease, game: &str, container: &str) -
         return Err(failure);
     }
     Err(match &error {
+        Error::Conflict if is_removed(ports) => return Ok(Some(Done::AlreadyRemoved)),
         Error::Conflict => Failure::conflict([
             "container ",
             container,

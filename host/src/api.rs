@@ -22,6 +22,7 @@ mod guard;
 mod health;
 mod input;
 mod operations;
+mod orphans;
 mod pauses;
 mod problem;
 mod runtimes;
@@ -32,6 +33,7 @@ pub use guard::{Token, TokenError};
 pub use problem::Problem;
 pub use server::{Error, Server};
 
+use crate::app::Reconcilers;
 use crate::config::{Config, show_span};
 use crate::lifecycle::Lifecycle;
 use crate::model::bounded_text;
@@ -46,6 +48,8 @@ pub struct Services {
     pub ports: Arc<Ports>,
     /// The pauses.
     pub pauses: Arc<dyn PauseStore>,
+    /// What looks at each engine, and knows what it found.
+    pub reconcilers: Reconcilers,
     /// The limits, and the retention floor.
     pub config: Arc<Config>,
 }
@@ -76,6 +80,7 @@ fn described() -> OpenApiRouter<Arc<Services>> {
     OpenApiRouter::with_openapi(openapi)
         .merge(runtimes::routes())
         .merge(operations::routes())
+        .merge(orphans::routes())
         .merge(pauses::routes())
         .merge(health::routes())
 }

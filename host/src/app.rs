@@ -1,44 +1,36 @@
-//! The composition root: with the demo's stage, the only file that names concrete adapters.
+//! The composition root: with its own `app/` and the demo's stage, the only place that names concrete adapters.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::adapters::docker::{self, ConnectError, DockerEngine, DockerOptions};
-use crate::adapters::sqlite::{self, OpenError, SqliteOptions, SqliteStore};
+use crate::adapters::docker::{self, ConnectError, DockerEngine, DockerOptions, RemovalOptions};
 use crate::adapters::system_clock::{SystemClock, SystemRandomness};
 use crate::config::{self, Config, Endpoint};
-use crate::discovery::{Discovery, DiscoveryOptions};
+use crate::guarded::GuardedEngine;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{self, Metrics};
 use crate::model::{EngineName, TenantId};
-use crate::ports::{Clock, ContainerEngine, LeaseStore, OperationLog, PauseStore, RandomnessError, RecordStore};
+use crate::ports::{Clock, ContainerEngine, PauseStore, RandomnessError};
+use crate::reconciler::{self, Closer, Reconciler};
+use crate::recovery::Recovery;
 use crate::registry::{Binding, Registry};
 use crate::runtime::{DEFAULT_POLICY, LoadError, Sandbox, SandboxError};
 use crate::session::Ports;
 use crate::sweeper::Sweeper;
 
+mod stores;
+
+pub use stores::{Error as StoresError, Stores};
+
 /// Container engines by name.
 pub type Engines = BTreeMap<EngineName, Arc<dyn ContainerEngine>>;
 
-/// What is known, and what time it is: enough for whoever asks no engine and runs no policy.
-pub struct Stores {
-    /// What it was made from.
-    pub config: Arc<Config>,
-    /// The records.
-    pub records: Arc<dyn RecordStore>,
-    /// The operation log.
-    pub operations: Arc<dyn OperationLog>,
-    /// The leases.
-    pub leases: Arc<dyn LeaseStore>,
-    /// The pauses.
-    pub pauses: Arc<dyn PauseStore>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-}
+/// Reconcilers by the engine that they look at.
+pub type Reconcilers = BTreeMap<EngineName, Arc<Reconciler>>;
 
 /// Everything, put together.
 pub struct App {
@@ -52,25 +44,18 @@ pub struct App {
     pub lifecycle: Lifecycle,
     /// Walks due runtimes.
     pub sweeper: Sweeper,
-    /// Discovers containers, by engine: one each, so that its passes come one after another.
-    pub discoveries: BTreeMap<EngineName, Discovery>,
+    /// Closes runs that hosts have left behind.
+    pub recovery: Recovery,
+    /// Keeps records honest, by engine: one each, so that its passes come one after another.
+    pub reconcilers: Reconcilers,
 }
 
 /// It cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store's directory cannot be made.
-    #[error("cannot make the store's directory {}", .path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The store cannot be opened.
-    #[error("cannot open the store")]
-    Store(#[from] OpenError),
+    /// The stores cannot be opened.
+    #[error(transparent)]
+    Stores(#[from] stores::Error),
     /// An engine's client cannot be made.
     #[error("engine {engine}")]
     Engine {
@@ -109,22 +94,6 @@ pub enum Error {
     Randomness(#[from] RandomnessError),
 }
 
-impl Stores {
-    /// Opens the store.
-    pub async fn open(config: Config) -> Result<Self, Error> {
-        let store = open_store(&config.store).await?;
-        let clock = Arc::new(SystemClock);
-        Ok(Self {
-            config: Arc::new(config),
-            records: store.records(),
-            operations: store.operation_log(),
-            leases: store.leases(clock.clone()),
-            pauses: store.pauses(),
-            clock,
-        })
-    }
-}
-
 impl App {
     /// Opens the store and the policies. Engines are first asked when there is something to ask.
     pub async fn open(config: Config) -> Result<Self, Error> {
@@ -132,44 +101,49 @@ impl App {
         Self::open_with(config, engines).await
     }
 
-    /// The same on these engines, whatever the configuration says of engines.
+    /// The same on these engines, wherever the configuration says that engines are.
     pub async fn open_with(config: Config, engines: Engines) -> Result<Self, Error> {
-        let Stores { config, records, operations, leases, pauses, clock } = Stores::open(config).await?;
+        Self::assemble(Stores::open(config).await?, engines)
+    }
+
+    /// Puts everything together on stores that are open.
+    pub fn assemble(stores: Stores, engines: Engines) -> Result<Self, Error> {
+        let Stores { config, records, operations, leases, pauses, clock } = stores;
         let (randomness, metrics) = (Arc::new(SystemRandomness), Arc::new(Metrics::new()?));
+        let engines = guarded(&config, engines, &clock, &metrics);
         let ports = Arc::new(Ports { records, operations, leases, engines, clock, randomness, metrics });
         let registry = Arc::new(policies(&config)?);
         let import_time = config.sandbox.limits.import_time;
         let lifecycle = Lifecycle::new(ports.clone(), registry, config.session.clone(), import_time)?;
         let sweeper = Sweeper::new(ports.clone(), pauses.clone(), lifecycle.clone(), config.sweep.clone());
-        let discoveries = discoveries(&config, &ports);
-        Ok(Self { config, ports, pauses, lifecycle, sweeper, discoveries })
+        let recovery = Recovery::new(ports.clone(), slowest_removal(&config));
+        let closer = Closer { lifecycle: lifecycle.clone(), sweeper: sweeper.clone() };
+        let reconcilers = reconcilers(&config, &ports, &closer);
+        Ok(Self { config, ports, pauses, lifecycle, sweeper, recovery, reconcilers })
     }
 }
 
-/// Loads every policy of the configuration. Reads their files, and opens nothing.
-pub fn policies(config: &Config) -> Result<Registry, Error> {
+/// Checks what the configuration alone cannot: loads every policy and prepares every connection. Opens nothing.
+pub fn check(config: &Config) -> Result<Registry, Error> {
+    stores::redis_leases(&config.leases, Arc::new(SystemClock))?;
+    policies(config)
+}
+
+fn policies(config: &Config) -> Result<Registry, Error> {
     registry(&Sandbox::new(config.sandbox.clone())?, config)
 }
 
-fn discoveries(config: &Config, ports: &Ports) -> BTreeMap<EngineName, Discovery> {
-    let discovery = |(name, engine): (&EngineName, &Arc<dyn ContainerEngine>)| {
-        let options = DiscoveryOptions::new(config.session.ownership.clone());
+fn reconcilers(config: &Config, ports: &Ports, closer: &Closer) -> Reconcilers {
+    let own = reconciler::Options::new(config.session.ownership.clone());
+    let config::Discovery { enabled: discovers, close_after, .. } = config.discovery;
+    let options = reconciler::Options { discovers, close_after, ..own };
+    let reconciler = |(name, engine): (&EngineName, &Arc<dyn ContainerEngine>)| {
         let (records, clock) = (ports.records.clone(), ports.clock.clone());
-        (name.clone(), Discovery::new(engine.clone(), name.clone(), records, clock, options))
+        let reconciler = Reconciler::new(engine.clone(), name.clone(), records, clock, options.clone());
+        let reconciler = reconciler.closing_by(closer.clone()).measured_by(ports.metrics.clone());
+        (name.clone(), Arc::new(reconciler))
     };
-    ports.engines.iter().map(discovery).collect()
-}
-
-async fn open_store(config: &config::Store) -> Result<SqliteStore, Error> {
-    if let Some(path) = config.path.parent().filter(|path| !path.as_os_str().is_empty()) {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|source| Error::Directory { path: path.to_owned(), source })?;
-    }
-    let synchronous = match config.synchronous {
-        config::Synchronous::Full => sqlite::Synchronous::Full,
-        config::Synchronous::Normal => sqlite::Synchronous::Normal,
-    };
-    Ok(SqliteStore::open(&config.path, SqliteOptions { synchronous, ..SqliteOptions::default() }).await?)
+    ports.engines.iter().map(reconciler).collect()
 }
 
 /// How an engine of the configuration is reached.
@@ -187,13 +161,32 @@ pub(crate) fn docker_options(engine: &config::Engine) -> DockerOptions {
     options
 }
 
-fn engines(config: &Config) -> Result<Engines, Error> {
+/// The longest that a removal can take, from its request to the last look at what became of it.
+fn slowest_removal(config: &Config) -> Duration {
+    let slowest = config.engines.values().map(|engine| engine.request_timeout).max().unwrap_or_default();
+    slowest * 2 + RemovalOptions::default().deadline
+}
+
+/// The container engines of the configuration. None is asked yet.
+pub fn engines(config: &Config) -> Result<Engines, Error> {
     let connect = |(name, engine): (&EngineName, &config::Engine)| {
         let connected = DockerEngine::connect(&docker_options(engine));
         let engine = connected.map_err(|source| Error::Engine { engine: name.clone(), source })?;
         Ok((name.clone(), Arc::new(engine) as Arc<dyn ContainerEngine>))
     };
     config.engines.iter().map(connect).collect()
+}
+
+/// Each engine under a guard of its own. One that is not configured is guarded as if it were, with the defaults.
+fn guarded(config: &Config, engines: Engines, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Engines {
+    let guard = |(name, engine): (EngineName, Arc<dyn ContainerEngine>)| {
+        let settings = config.engines.get(&name).map(|engine| &engine.guard);
+        let mut options = settings.cloned().unwrap_or_default();
+        options.patience = options.patience.min(config.sandbox.limits.import_time);
+        let guarded = GuardedEngine::new(name.clone(), engine, options, clock.clone(), metrics.clone());
+        (name, Arc::new(guarded) as Arc<dyn ContainerEngine>)
+    };
+    engines.into_iter().map(guard).collect()
 }
 
 fn registry(sandbox: &Sandbox, config: &Config) -> Result<Registry, Error> {

@@ -11,16 +11,19 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 mod api;
 mod demo;
-mod discover;
 mod inspect;
 mod operate;
+mod reconcile;
 mod render;
 mod serve;
 mod sweep;
 
 pub use demo::{DemoView, Failure as DemoFailure, GameView, StageError, StoryError};
-pub use discover::{DiscoveryView, FindingView};
-pub use render::{explanation, operation_table, pause_table, result_text, runtime_table, setting_table, sweep_text};
+pub use render::{
+    explanation, operation_table, pause_table, reconciliation_text, result_text, runtime_table, setting_table,
+    sweep_text,
+};
+pub use serve::serve;
 pub use sweep::SweepView;
 
 use crate::app::{self, App, Stores};
@@ -43,8 +46,9 @@ Examples:
   rtmanager config check              what is configured, and from where
   rtmanager sweep --dry-run           what a sweep would remove, and why
   rtmanager explain game-42           why it is kept, when it is due, what blocks it
+  rtmanager reconcile                 containers without a record, records without a container
   rtmanager hold game-42 --reason 'evidence, case 7' --until 2026-12-01T00:00:00Z
-  rtmanager serve                     the server: REST, sweeper, discovery
+  rtmanager serve                     the server: REST, sweeper, reconciler
   rtmanager api GET runtimes/game-42  one request to that server";
 
 /// Removes the stopped containers of a platform's runtimes, by the word of a sandboxed policy.
@@ -66,6 +70,12 @@ struct Global {
     // Not global: of settings before and after the command, clap would drop the former without a word.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting, help_heading = "Configuration")]
     settings: Vec<(String, String)>,
+    /// Where records are: postgres://USER@HOST/DATABASE [default: the embedded store]; short for store.url
+    #[arg(long, global = true, value_name = "URL", help_heading = "Configuration")]
+    store: Option<String>,
+    /// Where leases are: redis://HOST:PORT [default: the store]; short for lease.url
+    #[arg(long, global = true, value_name = "URL", help_heading = "Configuration")]
+    leases: Option<String>,
     /// How log lines are written: auto, text or json
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Configuration")]
     log_format: Option<String>,
@@ -106,13 +116,22 @@ enum Command {
 /// Commands that run policies on the configured engines.
 #[derive(Debug, Subcommand)]
 enum Work {
-    /// Serves REST, sweeps at intervals and discovers containers, until SIGTERM or Ctrl-C
+    /// Serves REST, sweeps at intervals and keeps the records honest, until SIGTERM or Ctrl-C
     Serve,
-    /// Sweeps once: discovers containers, offers every due runtime to its policy, and removes what is due
+    /// Sweeps once: corrects the records, offers every due runtime to its policy, and removes what is due
     Sweep {
-        /// Say what would be removed and why, and change nothing: not even discover containers without a record
+        /// Say what would be removed and why, and change nothing: not even the records of containers that started or stopped
         #[arg(long)]
         dry_run: bool,
+        /// Only this engine
+        #[arg(long)]
+        engine: Option<EngineName>,
+    },
+    /// Corrects the records by what the engines say, and lists what has no counterpart: containers without a record,
+    /// records without a container
+    ///
+    /// Removes no container. Ends with 0 whatever it finds, and with 3 if an engine could not be looked at to the end.
+    Reconcile {
         /// Only this engine
         #[arg(long)]
         engine: Option<EngineName>,
@@ -266,7 +285,8 @@ impl Error {
         match self {
             Self::Usage(_) | Self::Id(_) => 2,
             Self::Store(error) if error.is_retryable() => 3,
-            Self::App(app::Error::Store(_) | app::Error::Directory { .. }) => 3,
+            Self::App(app::Error::Stores(error)) if error.is_of_configuration() => 5,
+            Self::App(app::Error::Stores(_)) => 3,
             Self::Api(crate::api::Error::Bind { .. }) | Self::Unreachable { .. } => 3,
             Self::Refused(_) => 4,
             Self::Config(_)
@@ -307,13 +327,14 @@ async fn perform(work: Work, loaded: Loaded, operator: String, json: bool) -> Re
     match work {
         Work::Serve => serve::serve(app).await,
         Work::Sweep { dry_run, engine } => sweep::sweep(&app, dry_run, engine, json).await,
+        Work::Reconcile { engine } => reconcile::run(&app, engine.as_ref(), json).await,
         Work::Cleanup { game } => operate::cleanup(&app, game, operator, json).await,
     }
 }
 
 async fn keep(books: Books, loaded: Loaded, operator: String, json: bool) -> Result<Answer, Error> {
     init_logs(&loaded, false)?;
-    let stores = Stores::open(loaded.config).await?;
+    let stores = Stores::open(loaded.config).await.map_err(app::Error::from)?;
     match books {
         Books::Runtimes(query) => inspect::runtimes(&stores, query, json).await,
         Books::Operations(query) => inspect::operations(&stores, query, json).await,
@@ -329,11 +350,13 @@ async fn keep(books: Books, loaded: Loaded, operator: String, json: bool) -> Res
 
 impl Global {
     fn is_set(&self) -> bool {
-        self.config.is_some() || !self.settings.is_empty()
+        self.config.is_some() || !self.settings.is_empty() || self.store.is_some() || self.leases.is_some()
     }
 
     fn load(self, environment: Environment) -> Result<Loaded, Error> {
         let mut flags = self.settings;
+        flags.extend(self.store.map(|url| ("store.url".to_owned(), url)));
+        flags.extend(self.leases.map(|url| ("lease.url".to_owned(), url)));
         if let Some(format) = &self.log_format {
             if LogFormat::from_text(format).is_none() {
                 return Err(Error::Usage(format!("--log-format is {format:?}, and must be auto, text or json")));

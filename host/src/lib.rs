@@ -1,15 +1,17 @@
 //! rtmanager: removes the stopped containers of a platform's runtimes, by the word of a sandboxed policy.
 //!
 //! The modules in reading order: what it talks about ([`model`], [`ownership`]), what it needs ([`ports`]),
-//! who supplies it ([`adapters`]), the rules of one run ([`session`]), the sandbox ([`runtime`]), which policy
+//! who supplies it ([`adapters`], engines under guard: [`guarded`]), the rules of one run ([`session`]), the sandbox ([`runtime`]), which policy
 //! serves whom ([`registry`]), one run from request to result ([`lifecycle`]), and who calls it ([`sweeper`],
-//! [`api`], [`cli`]). [`app`] puts it all together.
+//! [`reconciler`], [`api`], [`cli`]). [`app`] puts it all together.
 
 pub mod model;
 pub mod ownership;
 pub mod ports;
 
 pub mod adapters;
+
+pub mod guarded;
 
 pub mod session;
 
@@ -19,8 +21,9 @@ pub mod registry;
 
 pub mod lifecycle;
 
-pub mod discovery;
 pub mod explain;
+pub mod reconciler;
+pub mod recovery;
 pub mod sweeper;
 
 pub mod api;

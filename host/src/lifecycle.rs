@@ -7,8 +7,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::metrics::{self, Metrics};
 use crate::model::{
-    ContainerId, EntryId, ErrorCode, Fault, GameId, OpSource, Outcome, RunId, RuntimeRecord, TenantId, Timestamp,
-    TrackedRuntime,
+    ContainerId, EngineName, EntryId, ErrorCode, Fault, GameId, OpSource, Outcome, RunId, RuntimeRecord, TenantId,
+    Timestamp, TrackedRuntime,
 };
 use crate::ports::RandomnessError;
 use crate::registry::Registry;
@@ -54,8 +54,9 @@ pub enum ReviewResult {
     Faulted(Fault),
     /// It was due and has been handled.
     Handled(Box<OperationResult>),
-    /// It was due, and not handled because another operation held its lease.
-    Busy,
+    /// It was not handled, and that says nothing about it: another operation held its lease, nobody could give it one,
+    /// or no place among the runs came free. With what the run was told.
+    Busy(String),
     /// It is due, and this is a dry run.
     WouldHandle,
 }
@@ -71,6 +72,18 @@ struct Inner {
     import_time: Duration,
     run_ids: RunIds,
     runs: TaskTracker,
+}
+
+/// Whose game it is, and where its container is.
+struct Subject {
+    tenant: TenantId,
+    engine: EngineName,
+}
+
+impl Subject {
+    fn of(record: &RuntimeRecord) -> Self {
+        Self { tenant: record.tenant.clone(), engine: record.engine.clone() }
+    }
 }
 
 impl Lifecycle {
@@ -115,6 +128,11 @@ impl Lifecycle {
         tokio::time::timeout(limit, self.0.runs.wait()).await.is_ok()
     }
 
+    /// A name for work of this host, unique as a run's.
+    pub fn fresh_id(&self) -> RunId {
+        self.0.run_ids.next(self.0.ports.clock.now())
+    }
+
     /// The policy generation that serves a tenant.
     pub fn generation(&self, tenant: &TenantId) -> String {
         self.0.registry.binding(Some(tenant)).generation.clone()
@@ -130,40 +148,44 @@ impl Inner {
         found: &OnceLock<TenantId>,
     ) -> OperationResult {
         let game: Option<GameId> = request.game_id.parse().ok();
-        let tenant = self.tenant_of(game.as_ref()).await;
-        if let Some(tenant) = &tenant {
-            found.get_or_init(|| tenant.clone());
+        let subject = self.subject_of(game.as_ref()).await;
+        if let Some(subject) = &subject {
+            found.get_or_init(|| subject.tenant.clone());
         }
-        let execution = self.execute(run_id, started_at, request, game, tenant, Job::Handle).await;
+        let execution = self.execute(run_id, started_at, request, game, subject, Job::Handle).await;
         self.finish(execution).await
     }
 
     async fn review(&self, run_id: RunId, started_at: Timestamp, offered: Candidate, dry_run: bool) -> ReviewResult {
         let record = &offered.runtime.record;
         let request = Request::of_sweeper(&record.game_id);
-        let (game, tenant) = (Some(record.game_id.clone()), Some(record.tenant.clone()));
+        let (game, subject) = (Some(record.game_id.clone()), Some(Subject::of(record)));
         let job = Job::Review { candidate: Box::new(offered), then_handle: !dry_run };
-        let execution = self.execute(run_id, started_at, request, game, tenant, job).await;
+        let execution = self.execute(run_id, started_at, request, game, subject, job).await;
         self.count_review(&execution);
         match execution.answer {
             Ok(Answer::Advice(Advice::Due)) => ReviewResult::WouldHandle,
             Ok(Answer::Advice(Advice::WaitUntil(at))) => ReviewResult::WaitUntil(at),
             Ok(Answer::Advice(Advice::Keep(reason))) => ReviewResult::Keep(reason),
+            // It was not even begun.
+            Err(fault) if fault.code == ErrorCode::POLICY_UNAVAILABLE => ReviewResult::Busy(fault.message),
             Err(fault) if execution.session.phase() == Phase::Review => ReviewResult::Faulted(fault),
             // Without its lease a run can have no effect, so its failure says nothing about the game.
             Ok(Answer::Verdict(_)) if execution.session.lease_was_refused() => match self.finish(execution).await {
-                result if result.outcome == Outcome::Failure => ReviewResult::Busy,
+                OperationResult { outcome: Outcome::Failure, message, .. } => {
+                    ReviewResult::Busy(message.unwrap_or_else(|| "the game could not be leased".to_owned()))
+                }
                 result => ReviewResult::Handled(Box::new(result)),
             },
             Ok(Answer::Verdict(_)) | Err(_) => ReviewResult::Handled(Box::new(self.finish(execution).await)),
         }
     }
 
-    /// The tenant decides which policy runs. A game without a record has none; if the record cannot be
-    /// read, everybody's policy runs and will find the same.
-    async fn tenant_of(&self, game: Option<&GameId>) -> Option<TenantId> {
+    /// The tenant decides which policy runs, the engine among which runs it finds its place. A game without a record
+    /// has none; if the record cannot be read, everybody's policy runs and will find the same.
+    async fn subject_of(&self, game: Option<&GameId>) -> Option<Subject> {
         let found = tokio::time::timeout(self.import_time, self.ports.records.get(game?)).await;
-        found.ok()?.ok()?.map(|tracked| tracked.record.tenant)
+        found.ok()?.ok()?.map(|tracked| Subject::of(&tracked.record))
     }
 
     async fn execute(
@@ -172,9 +194,10 @@ impl Inner {
         started_at: Timestamp,
         request: Request,
         game: Option<GameId>,
-        tenant: Option<TenantId>,
+        subject: Option<Subject>,
         job: Job,
     ) -> Execution {
+        let (tenant, engine) = subject.map(|Subject { tenant, engine }| (tenant, engine)).unzip();
         let binding = self.registry.binding(tenant.as_ref());
         let policy_digest = binding.policy.digest().clone();
         let run = RunContext { run_id, request, game, tenant, policy_digest, started_at };
@@ -183,7 +206,8 @@ impl Inner {
             Job::Handle => None,
         };
         let session = Session::new(self.ports.clone(), self.options.clone(), self.import_time, run, candidate);
-        binding.policy.execute(session, binding.settings.clone(), job, &self.ports.metrics).await
+        let settings = binding.settings.clone();
+        binding.policy.execute(session, settings, job, engine.as_ref(), &self.ports.metrics).await
     }
 
     /// Judges the policy's answer by what the host saw, completes the log, releases the lease, and tells the platform.

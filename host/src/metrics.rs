@@ -63,6 +63,26 @@ pub enum Advice {
     Fault,
 }
 
+/// How recovery closed a run that its host left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovered {
+    /// The run had changed the record.
+    Completed,
+    /// It had not.
+    Abandoned,
+}
+
+/// Whether an engine is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CircuitState {
+    /// It is.
+    Closed,
+    /// It is not: it failed several times in a row.
+    Open,
+    /// One ping decides whether it is again.
+    HalfOpen,
+}
+
 /// What one sweep over one engine did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SweepGauges {
@@ -82,6 +102,15 @@ pub struct SweepGauges {
     pub finished_at: Timestamp,
 }
 
+/// What a pass over one engine found without a counterpart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrphanGauges {
+    /// By kind: running_container, stopped_container, running_record, stopped_record.
+    pub counts: [(&'static str, u64); 4],
+    /// When the pass ended.
+    pub finished_at: Timestamp,
+}
+
 /// The instruments of one process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -95,10 +124,17 @@ pub struct Metrics {
     reviews: Counter<u64>,
     entries_lost: Counter<u64>,
     lease_release_failures: Counter<u64>,
+    recovered_runs: Counter<u64>,
+    overdue_runs: Gauge<u64>,
     sweep_runtimes: Gauge<u64>,
     sweep_duration: Gauge<f64>,
     sweep_finished: Gauge<f64>,
     paused_scopes: Gauge<u64>,
+    engine_concurrency: Gauge<u64>,
+    engine_circuit: Gauge<u64>,
+    orphans: Gauge<u64>,
+    reconcile_failing: Gauge<u64>,
+    reconcile_finished: Gauge<f64>,
 }
 
 /// From 5 µs (a warm sandboxed run) to 10 s (an engine that hangs), about three buckets a decade.
@@ -157,6 +193,14 @@ impl Metrics {
                 "rtmanager_lease_release_failures",
                 "Leases that could not be given back and end by their time to live.",
             ),
+            recovered_runs: counter(
+                "rtmanager_recovered_runs",
+                "Runs whose host died, closed by result: completed (the record was changed) or abandoned.",
+            ),
+            overdue_runs: gauge(
+                "rtmanager_overdue_runs",
+                "Runs without an entry past their lease that could not be closed yet.",
+            ),
             sweep_runtimes: gauge(
                 "rtmanager_sweep_runtimes",
                 "Runtimes in the last sweep of an engine, by result: candidates, removed, kept, failed, parked.",
@@ -167,6 +211,27 @@ impl Metrics {
                 "When the last sweep of an engine ended, since the Unix epoch.",
             ),
             paused_scopes: gauge("rtmanager_paused_scopes", "Pauses in force."),
+            engine_concurrency: gauge(
+                "rtmanager_engine_concurrency_limit",
+                "Calls that an engine is asked at the same time at most, as it adapts to the engine's latency.",
+            ),
+            engine_circuit: gauge(
+                "rtmanager_engine_circuit",
+                "Whether an engine is asked, by state: 1 for the present one of closed, open, half_open.",
+            ),
+            orphans: gauge(
+                "rtmanager_orphans",
+                "Containers without a record and records without a container, by engine and kind: running_container, \
+                 stopped_container, running_record, stopped_record. Of the last pass that came to its end.",
+            ),
+            reconcile_failing: gauge(
+                "rtmanager_reconcile_failing",
+                "Whether the last pass over an engine's records did not come to its end: 1 or 0.",
+            ),
+            reconcile_finished: seconds(
+                "rtmanager_reconcile_finished_timestamp",
+                "When the last pass over an engine's records came to its end, since the Unix epoch.",
+            ),
             registry,
             _provider: provider,
         }
@@ -229,6 +294,20 @@ impl Metrics {
         self.lease_release_failures.add(1, &[]);
     }
 
+    /// A run that its host left behind was closed.
+    pub fn run_recovered(&self, how: Recovered) {
+        let result = match how {
+            Recovered::Completed => "completed",
+            Recovered::Abandoned => "abandoned",
+        };
+        self.recovered_runs.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    /// So many runs are overdue and could not be closed.
+    pub fn overdue(&self, runs: u64) {
+        self.overdue_runs.record(runs, &[]);
+    }
+
     /// A sweep over an engine ended.
     pub fn sweep_finished(&self, engine: &EngineName, sweep: SweepGauges) {
         let engine = KeyValue::new("engine", engine.as_str().to_owned());
@@ -247,9 +326,37 @@ impl Metrics {
         self.sweep_duration.record(sweep.duration.as_secs_f64(), &[engine]);
     }
 
+    /// A pass over an engine's records ended: with these orphans, or early.
+    pub fn reconciled(&self, engine: &EngineName, orphans: Option<OrphanGauges>) {
+        let engine = KeyValue::new("engine", engine.as_str().to_owned());
+        self.reconcile_failing.record(u64::from(orphans.is_none()), std::slice::from_ref(&engine));
+        let Some(orphans) = orphans else { return };
+        for (kind, count) in orphans.counts {
+            self.orphans.record(count, &[engine.clone(), KeyValue::new("kind", kind)]);
+        }
+        let finished_at = Duration::from_micros(orphans.finished_at.as_micros());
+        self.reconcile_finished.record(finished_at.as_secs_f64(), &[engine]);
+    }
+
     /// So many pauses are in force.
     pub fn paused(&self, scopes: u64) {
         self.paused_scopes.record(scopes, &[]);
+    }
+
+    /// An engine is asked so many calls at the same time.
+    pub fn engine_concurrency(&self, engine: &EngineName, limit: usize) {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        self.engine_concurrency.record(limit, &[KeyValue::new("engine", engine.as_str().to_owned())]);
+    }
+
+    /// An engine's circuit is in this state now.
+    pub fn engine_circuit(&self, engine: &EngineName, now: CircuitState) {
+        let engine = KeyValue::new("engine", engine.as_str().to_owned());
+        let states =
+            [("closed", CircuitState::Closed), ("open", CircuitState::Open), ("half_open", CircuitState::HalfOpen)];
+        for (name, state) in states {
+            self.engine_circuit.record(u64::from(state == now), &[engine.clone(), KeyValue::new("state", name)]);
+        }
     }
 
     /// Everything measured so far, as Prometheus reads it.

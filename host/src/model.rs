@@ -8,6 +8,7 @@ mod operation;
 mod pause;
 mod record;
 mod registration;
+mod run;
 mod text;
 mod time;
 
@@ -20,5 +21,6 @@ pub use operation::{
 pub use pause::{Census, Pause, PauseCause, PauseScope};
 pub use record::{CleanupState, Fence, Hold, Labels, Parked, RuntimeRecord, Status, TrackedRuntime};
 pub use registration::{LiveStatus, Registration};
+pub use run::{Begun, Intent, OpenRun};
 pub use text::bounded_text;
 pub use time::{InvalidTimestamp, Timestamp};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -14,6 +13,7 @@ mod fault;
 mod imports;
 mod limiter;
 mod limits;
+mod places;
 mod stopwatch;
 mod store;
 mod warm;
@@ -24,9 +24,10 @@ pub use execute::{Advice, Answer, Candidate, Execution, Job, Verdict};
 pub use limits::Limits;
 pub use warm::WarmInstance;
 
-use crate::model::PolicyDigest;
+use crate::model::{EngineName, PolicyDigest};
 use bindings::LifecyclePolicyPre;
 use limiter::{INSTANCES, MEMORIES, TABLES};
+use places::Places;
 use store::RunState;
 
 /// Keeps the pages of a finished run for the next one, instead of giving them back to the kernel.
@@ -39,11 +40,13 @@ pub struct SandboxOptions {
     pub limits: Limits,
     /// Runs at the same time; further ones wait for a place, at most as long as a run may take.
     pub concurrent_runs: u32,
+    /// The engines among which half of these places are divided, for each to have some of its own.
+    pub engines: Vec<EngineName>,
 }
 
 impl Default for SandboxOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), concurrent_runs: 64 }
+        Self { limits: Limits::default(), concurrent_runs: 64, engines: Vec::new() }
     }
 }
 
@@ -68,7 +71,7 @@ pub struct Sandbox {
     engine: Engine,
     linker: Linker<RunState>,
     limits: Arc<Limits>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// A compiled policy, ready for instantiation. Clones share the code.
@@ -77,7 +80,7 @@ pub struct Policy {
     pre: LifecyclePolicyPre<RunState>,
     digest: PolicyDigest,
     limits: Arc<Limits>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl Sandbox {
@@ -87,8 +90,8 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker).map_err(SandboxError)?;
         epoch::tick(engine.weak()).map_err(|error| SandboxError(wasmtime::Error::from(error)))?;
-        let places = usize::try_from(options.concurrent_runs).unwrap_or(Semaphore::MAX_PERMITS);
-        Ok(Self { engine, linker, limits: Arc::new(options.limits), places: Arc::new(Semaphore::new(places)) })
+        let places = Places::new(options.concurrent_runs, &options.engines);
+        Ok(Self { engine, linker, limits: Arc::new(options.limits), places })
     }
 
     /// Compiles a component and checks that it fits the contract.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::model::{
-    ContainerId, EngineName, GameId, PolicyDigest, RunId, RuntimeRecord, TenantId, Timestamp, TrackedRuntime,
+    Begun, ContainerId, EngineName, GameId, PolicyDigest, RunId, RuntimeRecord, TenantId, Timestamp, TrackedRuntime,
 };
 use crate::ownership::Ownership;
 use crate::ports::{Clock, ContainerEngine, LeaseStore, OperationLog, Randomness, RecordStore};
@@ -94,6 +94,8 @@ pub struct Session {
     read: Option<TrackedRuntime>,
     /// Whether that read happened under this run's lease.
     read_under_lease: bool,
+    /// What the store answered when the run began, which is its first read under the lease.
+    begun: Option<Begun>,
     /// Container and image of every read, for the entry.
     accounts: Vec<(Option<ContainerId>, Option<String>)>,
     /// Containers that this run has seen to be gone from an engine, which says nothing of another engine. Ids are
@@ -139,6 +141,7 @@ impl Session {
             offered: candidate.as_ref().map(|candidate| candidate.record.clone()),
             read: candidate,
             read_under_lease: false,
+            begun: None,
             accounts: Vec::new(),
             gone: BTreeSet::new(),
             removal: None,
@@ -203,6 +206,15 @@ impl Session {
 
     fn game(&self) -> Result<&GameId, Error> {
         self.run.game.as_ref().ok_or(Error::Denied(Rule::InvalidRequest))
+    }
+
+    /// Whether an effect may be started, as far as the run's own steps go: its entry is its last word.
+    fn acting(&self) -> Result<(), Error> {
+        self.writable()?;
+        match self.entry {
+            EntryState::Missing => Ok(()),
+            EntryState::Lost(_) | EntryState::Written(..) => Err(Error::Denied(Rule::EntryIsLast)),
+        }
     }
 
     fn writable(&self) -> Result<(), Error> {

@@ -20,12 +20,14 @@ mod clock_guard;
 mod disposal;
 mod log_retention;
 mod report;
+mod spare;
 mod unrecorded;
 mod walk;
 
 pub use breaker::BreakerOptions;
 pub use disposal::RetryOptions;
 pub use report::{Decision, EngineReport, Observer, SweepItem, SweepReport, SweepRequest};
+pub use spare::Spare;
 
 use clock_guard::{ClockGuard, Look};
 use unrecorded::Unrecorded;
@@ -40,8 +42,10 @@ const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct SweepOptions {
     /// The retention floor: stopped for less long, a runtime is never offered.
     pub retention: Duration,
-    /// Rows read at a time, at least one.
+    /// Rows read at a time, at least one. Fewer, where they are claimed.
     pub page_size: u32,
+    /// How long a claim on rows to be offered lasts, should this host die.
+    pub claim_ttl: Duration,
     /// Runs at the same time on one engine, at least one.
     pub concurrency: usize,
     /// What becomes of kept and failed candidates.
@@ -62,6 +66,9 @@ struct Inner {
     lifecycle: Lifecycle,
     options: SweepOptions,
     clock_guard: ClockGuard,
+    /// Held while the clocks are looked at. Sweeps of several engines begin side by side, and one that read the pauses
+    /// just before another stored its pause for a jump would take its absence for an operator's word.
+    looking: tokio::sync::Mutex<()>,
     unrecorded: Unrecorded,
 }
 
@@ -87,8 +94,8 @@ impl Sweep {
 impl Sweeper {
     /// A sweeper on these ports.
     pub fn new(ports: Arc<Ports>, pauses: Arc<dyn PauseStore>, lifecycle: Lifecycle, options: SweepOptions) -> Self {
-        let (clock_guard, unrecorded) = (ClockGuard::default(), Unrecorded::default());
-        Self(Arc::new(Inner { ports, pauses, lifecycle, options, clock_guard, unrecorded }))
+        let (clock_guard, looking, unrecorded) = Default::default();
+        Self(Arc::new(Inner { ports, pauses, lifecycle, options, clock_guard, looking, unrecorded }))
     }
 
     /// Sweeps once. Fails only if the store does not even say what is paused.
@@ -161,6 +168,7 @@ impl Inner {
     /// The pause in force for everything, if any. Sets or lifts that for a clock that jumped: ages computed from
     /// it would be wrong.
     async fn paused(&self, now: Timestamp, monotonic: Duration, dry_run: bool) -> Result<Option<Pause>, StoreError> {
+        let _looking = self.looking.lock().await;
         let pauses = self.pauses.pauses().await?;
         let global = pauses.into_iter().find(|pause| pause.scope == PauseScope::Global);
         let for_a_jump = global.as_ref().is_some_and(|pause| pause.cause == PauseCause::ClockJump);
@@ -190,8 +198,8 @@ impl Inner {
                     at: now,
                 };
                 tracing::error!(reason = pause.reason, "not sweeping: the wall clock jumped");
-                // Only a pause that stands can be lifted, and so confirm the clock.
-                if !dry_run && (self.pauses.pause(&pause).await? || for_a_jump) {
+                // Only a pause of our own can be lifted, and so confirm our clock: another host's says nothing of it.
+                if !dry_run && self.pauses.pause(&pause).await? {
                     self.clock_guard.pause_stands();
                 }
                 Ok(Some(global.unwrap_or(pause)))

@@ -4,6 +4,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+mod reconciliation;
+
+pub use reconciliation::{ContainerFinding, OrphanKind, Reconciliation};
+
 use crate::lifecycle::OperationResult;
 use crate::model::{
     CleanupState, Fault, Hold, Labels, LoggedOperation, Parked, Pause, PauseCause, PauseScope, RuntimeRecord,
@@ -135,8 +139,10 @@ pub struct Operation {
     pub finished_at: String,
     /// The policy that ran, by its SHA-256.
     pub policy_digest: String,
-    /// `policy` or `host`: whose account it is.
+    /// `policy`, `host` or `recovery`: whose account it is.
     pub author: String,
+    /// The run's fence; null if it never read its record under a lease.
+    pub fence: Option<u64>,
     /// What the host found wrong with the policy's run.
     pub fault: Option<PolicyFault>,
 }
@@ -261,6 +267,7 @@ impl From<&LoggedOperation> for Operation {
             finished_at: text(&entry.finished_at),
             policy_digest: text(&entry.policy_digest),
             author: entry.author.as_str().to_owned(),
+            fence: entry.fence.map(|fence| fence.0),
             fault: entry.fault.as_ref().map(PolicyFault::from),
         }
     }

@@ -183,7 +183,7 @@ async fn run(
         }
         1 => Some(native::execute(session)),
         2 => Some(warm.handle(session, spare).await),
-        _ => Some(policy.execute(session, settings.clone(), Job::Handle, &world.ports.metrics).await),
+        _ => Some(policy.execute(session, settings.clone(), Job::Handle, None, &world.ports.metrics).await),
     }
 }
 

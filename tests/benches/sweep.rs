@@ -23,8 +23,8 @@ use bollard::query_parameters::ListContainersOptions;
 use rtmanager::adapters::docker::Endpoint;
 use rtmanager::app::App;
 use rtmanager::config::{Environment, Loaded, Sources};
-use rtmanager::discovery::{Discovery, DiscoveryOptions};
 use rtmanager::model::{ContainerId, Labels};
+use rtmanager::reconciler::{Options, Reconciler};
 use rtmanager::sweeper::{Decision, Observer, SweepItem, SweepRequest};
 use rtmanager_tests::dockerd::{Dockerd, labels};
 use tokio::process::Command;
@@ -197,11 +197,11 @@ fn label(index: usize) -> Labels {
 
 async fn discover(app: &App, containers: usize) -> Duration {
     let (name, engine) = app.ports.engines.first_key_value().unwrap();
-    let options = DiscoveryOptions::new(app.config.session.ownership.clone());
+    let options = Options::new(app.config.session.ownership.clone());
     let (records, clock) = (app.ports.records.clone(), app.ports.clock.clone());
-    let discovery = Discovery::new(engine.clone(), name.clone(), records, clock, options);
+    let reconciler = Reconciler::new(engine.clone(), name.clone(), records, clock, options);
     let began = Instant::now();
-    let report = discovery.run().await.unwrap();
+    let report = reconciler.run().await.unwrap();
     let took = began.elapsed();
     assert_eq!(report.registered.len(), containers, "{report:?}");
     took

@@ -13,17 +13,28 @@
 )]
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use rtmanager::adapters::memory::{ManualClock, MemoryStore};
+use rtmanager::adapters::postgres::{PostgresOptions, PostgresStore};
+use rtmanager::adapters::redis::{RedisEndpoint, RedisOptions};
 use rtmanager::adapters::sqlite::{SqliteOptions, SqliteStore};
-use rtmanager::ports::{LeaseStore, OperationLog, PauseStore, RecordStore};
+use rtmanager::adapters::system_clock::SystemClock;
+use rtmanager::model::Timestamp;
+use rtmanager::ports::{Clock, LeaseStore, OperationLog, PauseStore, RecordStore};
+
+use crate::postgres::Postgres;
+use crate::redis::{Cluster, RedisServer, leases_with, options};
 
 pub mod container_engine;
 pub mod fixture;
+pub mod lease_clock;
 pub mod lease_store;
 pub mod operation_log;
 pub mod pause_store;
+pub mod record_runs;
 pub mod record_store;
 pub mod record_walks;
 
@@ -33,10 +44,53 @@ pub struct Stores {
     pub log: Arc<dyn OperationLog>,
     pub leases: Arc<dyn LeaseStore>,
     pub pauses: Arc<dyn PauseStore>,
-    /// The clock by which leases end.
-    pub clock: Arc<ManualClock>,
+    /// By which leases end.
+    pub time: LeaseTime,
     /// What must live as long as the stores.
-    _backend: Box<dyn Any + Send + Sync>,
+    pub backend: Box<dyn Any + Send + Sync>,
+}
+
+/// By which time leases end, and so how a test outlives one.
+pub enum LeaseTime {
+    /// A clock that the test sets. Such a store is held to the suite `lease_clock` too.
+    Settable(Arc<ManualClock>),
+    /// Real time, by the backend's own clock; the other one is the adapter's.
+    Real(Arc<dyn Clock>),
+}
+
+impl Stores {
+    /// The time of the adapter's clock.
+    pub fn now(&self) -> Timestamp {
+        match &self.time {
+            LeaseTime::Settable(clock) => clock.now(),
+            LeaseTime::Real(clock) => clock.now(),
+        }
+    }
+
+    /// A time to live that a test can wait for.
+    pub fn short_ttl(&self) -> Duration {
+        match &self.time {
+            LeaseTime::Settable(_) => Duration::from_secs(60),
+            LeaseTime::Real(_) => Duration::from_millis(200),
+        }
+    }
+
+    /// Lets so much lease time pass: at once where the clock can be set.
+    pub async fn pass(&self, span: Duration) {
+        match &self.time {
+            LeaseTime::Settable(clock) => clock.advance(span),
+            // Backends count in milliseconds, and their clock need not be the one that the sleep goes by.
+            LeaseTime::Real(_) => tokio::time::sleep(span + Duration::from_millis(20)).await,
+        }
+    }
+
+    /// The clock that the test sets, where there is one.
+    pub fn settable_clock(&self) -> &ManualClock {
+        match &self.time {
+            LeaseTime::Settable(clock) => clock,
+            LeaseTime::Real(_) => panic!("the suite needs a store whose leases end by a clock that can be set"),
+        }
+    }
 }
 
 /// Empty stores in memory.
@@ -47,8 +101,8 @@ pub async fn memory() -> Stores {
         log: store.operation_log(),
         leases: store.leases(clock.clone()),
         pauses: store.pauses(),
-        clock,
-        _backend: Box::new(()),
+        time: LeaseTime::Settable(clock),
+        backend: Box::new(()),
     }
 }
 
@@ -62,8 +116,55 @@ pub async fn sqlite() -> Stores {
         log: store.operation_log(),
         leases: store.leases(clock.clone()),
         pauses: store.pauses(),
-        clock,
-        _backend: Box::new(directory),
+        time: LeaseTime::Settable(clock),
+        backend: Box::new(directory),
+    }
+}
+
+/// Empty leases in a Redis that the suite's tests share.
+pub async fn redis() -> Stores {
+    static SERVER: LazyLock<RedisServer> = LazyLock::new(|| RedisServer::start(&[]));
+    redis_leases(&SERVER.endpoint())
+}
+
+/// Empty leases in a Redis Cluster that the suite's tests share.
+pub async fn redis_cluster() -> Stores {
+    static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
+    redis_leases(&CLUSTER.endpoint())
+}
+
+/// Leases under a prefix that no other test has.
+fn redis_leases(endpoint: &RedisEndpoint) -> Stores {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let prefix = format!("test-{}:", MADE.fetch_add(1, Ordering::Relaxed));
+    let leases = leases_with(endpoint, &RedisOptions { prefix, ..options() });
+    leases_only(Arc::new(leases), Arc::new(SystemClock), ())
+}
+
+/// Empty stores in a new PostgreSQL database.
+pub async fn postgres() -> Stores {
+    let database = Postgres::shared().database().await;
+    let store = PostgresStore::connect(&database.url(), PostgresOptions::default()).await.unwrap();
+    Stores {
+        records: store.records(),
+        log: store.operation_log(),
+        leases: store.leases(),
+        pauses: store.pauses(),
+        time: LeaseTime::Real(Arc::new(SystemClock)),
+        backend: Box::new(database),
+    }
+}
+
+/// For a backend of leases only, which end by real time: the other stores are in memory.
+pub fn leases_only(leases: Arc<dyn LeaseStore>, clock: Arc<dyn Clock>, backend: impl Any + Send + Sync) -> Stores {
+    let store = MemoryStore::default();
+    Stores {
+        records: store.records(),
+        log: store.operation_log(),
+        leases,
+        pauses: store.pauses(),
+        time: LeaseTime::Real(clock),
+        backend: Box::new(backend),
     }
 }
 

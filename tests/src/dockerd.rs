@@ -95,6 +95,11 @@ impl Dockerd {
         this
     }
 
+    /// An engine that somebody else started, and ends.
+    pub async fn attached(endpoint: Endpoint) -> Self {
+        Self::at(endpoint, None, None).ready().await
+    }
+
     fn at(endpoint: Endpoint, process: Option<Process>, user: Option<File>) -> Self {
         let socket = match (&process, &endpoint) {
             (Some(process), _) => process.dir.join("socket"),
@@ -151,6 +156,9 @@ impl Dockerd {
     /// Stops the engine's process, so that it accepts connections and answers nothing.
     pub fn freeze(&self) {
         self.signal("STOP");
+        let process = self.process.as_ref().expect("an engine of the test's own");
+        // The signal stops its threads one after another.
+        crate::processes::wait_until_stopped(process.dockerd.id());
     }
 
     /// Lets a frozen engine go on.
@@ -179,7 +187,7 @@ impl Dockerd {
         let log = self.log.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
         let last: Vec<_> = log.lines().rev().take(20).collect();
         let log = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-        panic!("the test's Docker Engine at {:?} did not answer within 30 s; its log:\n{log}", self.endpoint);
+        panic!("the test's engine at {:?} did not answer within 30 s; its log:\n{log}", self.endpoint);
     }
 
     async fn answers(&self) -> bool {

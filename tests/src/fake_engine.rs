@@ -32,6 +32,8 @@ pub enum Call {
     List,
     /// An image.
     Image,
+    /// What happens.
+    Events,
 }
 
 /// What it answers.
@@ -47,6 +49,8 @@ pub enum Reply {
     Cut,
     /// A success whose body is cut half way.
     CutBody,
+    /// A success with these lines, after which the connection stays open.
+    Lines(String),
     /// The reply after a while.
     After(Duration, Box<Reply>),
 }
@@ -201,6 +205,11 @@ async fn answer(mut stream: UnixStream, script: &Script) -> std::io::Result<()> 
         Reply::Json(status, body) => write(&mut stream, status, &body).await,
         Reply::ProxyNotFound => stream.write_all(b"HTTP/1.1 404 x\r\nContent-Length: 2\r\n\r\n{}").await,
         Reply::CutBody => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{\"Id\":").await,
+        Reply::Lines(lines) => {
+            let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: chunked\r\n\r\n";
+            stream.write_all(format!("{head}{:x}\r\n{lines}\r\n", lines.len()).as_bytes()).await?;
+            std::future::pending().await
+        }
         Reply::Hang => std::future::pending().await,
         Reply::Cut | Reply::After(..) => Ok(()),
     }
@@ -222,6 +231,7 @@ impl Script {
             _ if request.ends_with("/_ping") => Call::Ping,
             _ if request.contains("/containers/json") => Call::List,
             _ if request.contains("/images/") => Call::Image,
+            _ if request.contains("/events") => Call::Events,
             _ => Call::Inspect,
         };
         let mut replies = self.replies.lock().unwrap();

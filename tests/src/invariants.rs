@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rtmanager::lifecycle::OperationResult;
 use rtmanager::model::{
-    Container, ContainerId, Fence, GameId, Outcome, Removal, RuntimeRecord, Status, Timestamp, TrackedRuntime,
+    Begun, Container, ContainerId, Fence, GameId, Intent, Outcome, Removal, RuntimeRecord, Status, Timestamp,
+    TrackedRuntime,
 };
 use rtmanager::ports::{
     CasError, Clock as _, ContainerEngine, EngineError, LeaseStore, LeaseToken, RecordStore, StatusChange, StoreError,
@@ -28,12 +29,12 @@ struct Seen {
     stopped: BTreeSet<ContainerId>,
     holders: BTreeMap<GameId, Holder>,
     versions: BTreeMap<GameId, u64>,
+    last_fence: Fence,
 }
 
 struct Holder {
     token: Option<LeaseToken>,
     until: Timestamp,
-    fence: Fence,
 }
 
 impl Witness {
@@ -135,6 +136,18 @@ impl<P: ?Sized> Watched<P> {
     }
 }
 
+impl Watched<dyn RecordStore> {
+    async fn witness_read(&self, game: &GameId, answer: Option<&TrackedRuntime>) {
+        let truth = self.true_record(game).await;
+        self.witness.require(answer == truth.as_ref(), || format!("3: read {answer:?} where the record is {truth:?}"));
+        if let Some(TrackedRuntime { record, .. }) = answer {
+            self.note_version(record);
+            let stopped = record.container_id.clone().filter(|_| record.status == Status::Stopped);
+            self.witness.seen().stopped.extend(stopped);
+        }
+    }
+}
+
 #[async_trait]
 impl RecordTap for Watched<dyn RecordStore> {
     fn inner(&self) -> &Arc<dyn RecordStore> {
@@ -143,13 +156,16 @@ impl RecordTap for Watched<dyn RecordStore> {
 
     async fn get(&self, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError> {
         let answer = self.inner.get(game).await?;
-        let truth = self.true_record(game).await;
-        self.witness.require(answer == truth, || format!("3: read {answer:?} where the record is {truth:?}"));
-        if let Some(TrackedRuntime { record, .. }) = &answer {
-            self.note_version(record);
-            let stopped = record.container_id.clone().filter(|_| record.status == Status::Stopped);
-            self.witness.seen().stopped.extend(stopped);
-        }
+        self.witness_read(game, answer.as_ref()).await;
+        Ok(answer)
+    }
+
+    async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
+        let answer = self.inner.begin_run(intent).await?;
+        let Some(Begun { fence, runtime }) = &answer else { return Ok(answer) };
+        let last = std::mem::replace(&mut self.witness.seen().last_fence, *fence);
+        self.witness.require(last < *fence, || "6: a fence did not grow".to_owned());
+        self.witness_read(&intent.game_id, Some(runtime)).await;
         Ok(answer)
     }
 
@@ -202,18 +218,18 @@ impl LeaseTap for Watched<dyn LeaseStore> {
         &self.inner
     }
 
-    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<Option<Fence>, StoreError> {
-        let answer = self.inner.try_acquire(game, token, ttl).await?;
-        let Some(fence) = answer else { return Ok(None) };
+    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {
+        if !self.inner.try_acquire(game, token, ttl).await? {
+            return Ok(false);
+        }
         let now = self.world.clock.now();
-        let holder = Holder { token: Some(token.clone()), until: now.saturating_add(ttl), fence };
+        let holder = Holder { token: Some(token.clone()), until: now.saturating_add(ttl) };
         let earlier = self.witness.seen().holders.insert(game.clone(), holder);
         if let Some(earlier) = earlier {
             let free = earlier.token.is_none() || earlier.until <= now;
             self.witness.require(free, || "6: a lease was granted that another run holds".to_owned());
-            self.witness.require(earlier.fence < fence, || "6: a fence did not grow".to_owned());
         }
-        Ok(answer)
+        Ok(true)
     }
 
     async fn renew(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {

@@ -285,7 +285,11 @@ pub fn request(game: &str, op_source: &str) -> Request {
 
 fn lifecycle(ports: Arc<Ports>, builder: MockHostBuilder) -> Lifecycle {
     let policy = compiled(
-        SandboxOptions { limits: builder.limits.clone(), concurrent_runs: builder.concurrent_runs },
+        SandboxOptions {
+            limits: builder.limits.clone(),
+            concurrent_runs: builder.concurrent_runs,
+            engines: ports.engines.keys().cloned().collect(),
+        },
         &builder.policy,
     );
     let registry = Arc::new(Registry::new(Binding::new(policy, &builder.settings), []));

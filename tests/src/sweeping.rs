@@ -20,6 +20,7 @@ pub const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 pub fn sweep_options() -> SweepOptions {
     SweepOptions {
         retention: RETENTION,
+        claim_ttl: Duration::from_secs(40),
         page_size: 3,
         concurrency: 2,
         retry: RetryOptions {

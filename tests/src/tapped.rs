@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rtmanager::model::{
-    Census, Container, ContainerId, EngineName, Fence, GameId, Hold, Registration, Removal, RuntimeRecord, TenantId,
-    Timestamp, TrackedRuntime,
+    Begun, Census, Container, ContainerId, EngineName, Fence, GameId, Hold, Intent, OpenRun, Registration, Removal,
+    RunId, RuntimeRecord, TenantId, Timestamp, TrackedRuntime,
 };
 use rtmanager::ports::{
-    CasError, ContainerEngine, Disposition, DueCursor, DuePage, EngineError, LeaseStore, LeaseToken, Listing,
+    CasError, Claim, ContainerEngine, Disposition, DueCursor, DuePage, EngineError, LeaseStore, LeaseToken, Listing,
     RecordFilter, RecordStore, RegisterError, StatusChange, StoreError,
 };
 
@@ -22,6 +22,24 @@ pub trait RecordTap: Send + Sync {
     /// See [`RecordStore::get`].
     async fn get(&self, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError> {
         self.inner().get(game).await
+    }
+
+    /// See [`RecordStore::begin_run`].
+    async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
+        self.inner().begin_run(intent).await
+    }
+
+    /// See [`RecordStore::claim_due`].
+    async fn claim_due(
+        &self,
+        engine: &EngineName,
+        floor: Timestamp,
+        now: Timestamp,
+        after: Option<&DueCursor>,
+        limit: u32,
+        claim: &Claim,
+    ) -> Result<DuePage, StoreError> {
+        self.inner().claim_due(engine, floor, now, after, limit, claim).await
     }
 
     /// See [`RecordStore::compare_and_set`].
@@ -37,7 +55,7 @@ pub trait LeaseTap: Send + Sync {
     fn inner(&self) -> &Arc<dyn LeaseStore>;
 
     /// See [`LeaseStore::try_acquire`].
-    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<Option<Fence>, StoreError> {
+    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {
         self.inner().try_acquire(game, token, ttl).await
     }
 
@@ -78,12 +96,38 @@ impl<T: RecordTap> RecordStore for Tapped<T> {
         self.0.get(game).await
     }
 
+    async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
+        self.0.begin_run(intent).await
+    }
+
+    async fn supersede_run(&self, run: &RunId) -> Result<Option<OpenRun>, StoreError> {
+        self.0.inner().supersede_run(run).await
+    }
+
+    async fn overdue_runs(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, Fence)>,
+        limit: u32,
+    ) -> Result<Vec<OpenRun>, StoreError> {
+        self.0.inner().overdue_runs(now, after, limit).await
+    }
+
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {
         self.0.compare_and_set(change).await
     }
 
     async fn register(&self, registration: &Registration, at: Timestamp) -> Result<RuntimeRecord, RegisterError> {
         self.0.inner().register(registration, at).await
+    }
+
+    async fn register_if(
+        &self,
+        version: Option<u64>,
+        registration: &Registration,
+        at: Timestamp,
+    ) -> Result<Option<RuntimeRecord>, RegisterError> {
+        self.0.inner().register_if(version, registration, at).await
     }
 
     async fn list(
@@ -108,6 +152,26 @@ impl<T: RecordTap> RecordStore for Tapped<T> {
         limit: u32,
     ) -> Result<DuePage, StoreError> {
         self.0.inner().due(engine, floor, now, after, limit).await
+    }
+
+    async fn claim_due(
+        &self,
+        engine: &EngineName,
+        floor: Timestamp,
+        now: Timestamp,
+        after: Option<&DueCursor>,
+        limit: u32,
+        claim: &Claim,
+    ) -> Result<DuePage, StoreError> {
+        self.0.claim_due(engine, floor, now, after, limit, claim).await
+    }
+
+    async fn release_claims(&self, walk: &str) -> Result<(), StoreError> {
+        self.0.inner().release_claims(walk).await
+    }
+
+    async fn end_abandoned_claims(&self, now: Timestamp) -> Result<Vec<EngineName>, StoreError> {
+        self.0.inner().end_abandoned_claims(now).await
     }
 
     async fn dispose(&self, game: &GameId, version: u64, disposition: &Disposition) -> Result<bool, StoreError> {
@@ -136,8 +200,9 @@ impl<T: RecordTap> RecordStore for Tapped<T> {
         floor: Timestamp,
         now: Timestamp,
         window_start: Timestamp,
+        walk: &str,
     ) -> Result<Census, StoreError> {
-        self.0.inner().census(engine, floor, now, window_start).await
+        self.0.inner().census(engine, floor, now, window_start, walk).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -147,7 +212,7 @@ impl<T: RecordTap> RecordStore for Tapped<T> {
 
 #[async_trait]
 impl<T: LeaseTap> LeaseStore for Tapped<T> {
-    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<Option<Fence>, StoreError> {
+    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {
         self.0.try_acquire(game, token, ttl).await
     }
 
@@ -161,6 +226,14 @@ impl<T: LeaseTap> LeaseStore for Tapped<T> {
 
     async fn held_until(&self, game: &GameId) -> Result<Option<Timestamp>, StoreError> {
         self.0.inner().held_until(game).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.0.inner().ping().await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<(), StoreError> {
+        self.0.inner().prune(before, limit).await
     }
 }
 
@@ -180,5 +253,9 @@ impl<T: EngineTap> ContainerEngine for Tapped<T> {
 
     async fn ping(&self) -> Result<(), EngineError> {
         self.0.inner().ping().await
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.inner().capacity()
     }
 }

@@ -278,11 +278,27 @@ async fn a_record_that_cannot_be_read_before_the_removal_keeps_the_container() {
     for failure in [Failure::Unavailable, Failure::LoseRequest, Failure::LoseReply] {
         let host = host();
         host.stopped(GAME, &container(1)).await;
-        host.script.plan().fail(Call::RecordGet, 3, failure);
+        host.script.plan().fail(Call::RecordGet, 2, failure);
         clean_up(&host).await.fails_with("service_unavailable").entry_carries(Some(&container(1)), Some(IMAGE));
         assert_not_removed(&host, &container(1)).await;
         assert_untouched(&host, &container(1)).await;
     }
+}
+
+#[tokio::test]
+async fn a_record_that_another_run_removes_before_the_removal_is_a_replay() {
+    let host = host();
+    host.stopped(GAME, &container(1)).await;
+    let other = host.successor(MockHost::builder());
+    let (store, clock) = (host.store.clone(), host.clock.clone());
+    host.script.plan().meanwhile(Call::RecordGet, 2, async move {
+        let game = GAME.parse().unwrap();
+        let record = store.records().get(&game).await.unwrap().unwrap().record;
+        let (status, removed_at) = (Status::Removed, Some(clock.now()));
+        store.write_directly(RuntimeRecord { status, removed_at, container_id: None, ..record });
+        drop(other);
+    });
+    clean_up(&host).await.succeeds_with(Some("replay_no_op")).entry_carries(Some(&container(1)), Some(IMAGE));
 }
 
 #[tokio::test]
@@ -402,7 +418,17 @@ async fn a_cas_whose_answer_is_lost_is_settled_by_reading_again() {
     let host = host();
     host.stopped(GAME, &container(1)).await;
     host.script.plan().fail(Call::RecordCompareAndSet, 1, Failure::LoseReply);
-    clean_up(&host).await.succeeds_with(Some("replay_no_op")).entry_carries(Some(&container(1)), Some(IMAGE));
+    clean_up(&host).await.succeeds_with(None).entry_carries(Some(&container(1)), Some(IMAGE));
+}
+
+#[tokio::test]
+async fn a_cas_that_was_never_made_is_known_not_to_be_and_cannot_be_any_more() {
+    let host = host();
+    host.stopped(GAME, &container(1)).await;
+    host.script.plan().fail(Call::RecordCompareAndSet, 1, Failure::LoseRequest);
+    clean_up(&host).await.fails_with("internal_error").entry_carries(Some(&container(1)), Some(IMAGE));
+    assert_eq!(host.record(GAME).await.unwrap().record.status, Status::Stopped);
+    assert_eq!(host.cleanup(GAME).await.outcome, Outcome::Success, "a later run may");
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ mod api;
 mod desk;
 #[path = "cli/logs.rs"]
 mod logs;
+#[path = "cli/reconcile_text.rs"]
+mod reconcile_text;
 #[path = "cli/server.rs"]
 mod server;
 #[path = "cli/sweep_text.rs"]

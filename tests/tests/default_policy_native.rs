@@ -174,7 +174,8 @@ fn row_unknown_status_is_an_internal_error_without_container() {
 fn row_live_container_of_a_stopped_record_is_a_conflict_and_leaves_the_record() {
     let ports = ScriptedPorts { removal: Err(Error::Conflict), ..stopped() };
     assert!(assert_failed(&ports, "conflict", true).contains(CONTAINER));
-    assert_calls(&ports, &["try_acquire", "get", &format!("remove {CONTAINER}"), "append failure conflict", "release"]);
+    let removal = format!("remove {CONTAINER}");
+    assert_calls(&ports, &["try_acquire", "get", &removal, "get", "append failure conflict", "release"]);
 }
 
 #[test]

@@ -376,6 +376,31 @@ async fn an_image_is_asked_for_its_labels_once() {
 }
 
 #[tokio::test]
+async fn a_fault_while_a_container_goes_is_looked_at_again() {
+    // Podman's, as it was seen.
+    let going = || Reply::failure(500, "container does not exist in database: no such container");
+    let (answer, fake) = removal([going(), Reply::absent()], Reply::done()).await;
+    assert_eq!(answer.unwrap(), Removal::AlreadyGone);
+    assert_eq!(fake.deletes(), 0);
+    fake.on(Call::List, [going(), going(), Reply::Json(200, json!([]))]);
+    assert!(fake.engine().list_labelled(&wanted()).await.is_ok());
+    fake.on(Call::Inspect, [going(), going(), going(), Reply::absent()]);
+    assert!(fake.engine().inspect(&container_id()).await.is_err(), "a lasting fault is told");
+}
+
+#[tokio::test]
+async fn a_state_that_only_podman_has_spoils_no_listing() {
+    let fake = FakeEngine::start();
+    let mut entry = listed(&container_id(), &ours());
+    entry["State"] = json!("stopped");
+    fake.on(Call::List, [Reply::Json(200, json!([entry]))]);
+    fake.on(Call::Inspect, [Reply::Json(200, container(&container_id(), "stopped", &ours()))]);
+    fake.on(Call::Image, [image(&Labels::new())]);
+    let found = fake.engine().list_labelled(&wanted()).await.unwrap().containers;
+    assert_eq!(found.into_iter().map(|container| container.state).collect::<Vec<_>>(), [ContainerState::Exited]);
+}
+
+#[tokio::test]
 async fn half_a_list_is_no_list() {
     let fake = FakeEngine::start();
     fake.on(Call::List, [Reply::CutBody]);
@@ -392,12 +417,12 @@ async fn one_container_that_cannot_be_described_does_not_hide_the_others() {
     fake.on(Call::Image, [image(&Labels::new())]);
     fake.on(
         Call::Inspect,
-        [Reply::failure(500, "layer not known"), Reply::Json(200, container(&broken, "exited", &ours()))],
+        [Reply::failure(502, "layer not known"), Reply::Json(200, container(&broken, "exited", &ours()))],
     );
     let listing = fake.engine().list_labelled(&wanted()).await.unwrap();
     assert_eq!((listing.containers.len(), listing.passed_over.len()), (1, 1));
     let reason = &listing.passed_over[0].reason;
-    assert!(reason.starts_with("it cannot be described: the engine answered with status 500"), "{reason}");
+    assert!(reason.starts_with("it cannot be described: the engine answered with status 502"), "{reason}");
 
     fake.on(Call::Inspect, [Reply::Cut]);
     fake.on(Call::Ping, [Reply::Cut]);

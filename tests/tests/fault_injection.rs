@@ -78,7 +78,7 @@ fn a_clean_course_is_nine_calls() {
     let expected = [
         Call::RecordGet,
         Call::LeaseTryAcquire,
-        Call::RecordGet,
+        Call::RecordBeginRun,
         Call::EngineInspect,
         Call::RecordGet,
         Call::EngineRemove,
@@ -104,7 +104,7 @@ async fn every_fault_at_every_call_leaves_the_invariants_whole_and_the_job_to_be
             assert_finishes(&host, &witness, vec![result], &history).await;
         }
     }
-    let all = ["-", "conflict", "internal_error", "not_found", "replay_no_op", "service_unavailable"];
+    let all = ["-", "conflict", "internal_error", "not_found", "service_unavailable"];
     assert_eq!(codes.into_iter().collect::<Vec<_>>(), all, "the faults were felt in every way there is");
 }
 

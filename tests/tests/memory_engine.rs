@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rtmanager::adapters::memory::{ManualClock, MemoryEngine};
+use rtmanager::guarded::{GuardOptions, GuardedEngine};
+use rtmanager::metrics::Metrics;
 use rtmanager::model::{ContainerId, ContainerState, Labels};
 use rtmanager::ports::ContainerEngine;
 use rtmanager_tests::contracts::container_engine::Fixture;
@@ -21,6 +23,7 @@ use rtmanager_tests::contracts::container_engine::Fixture;
 struct MemoryFixture {
     clock: Arc<ManualClock>,
     engine: MemoryEngine,
+    port: Arc<dyn ContainerEngine>,
     made: AtomicU64,
 }
 
@@ -29,7 +32,16 @@ impl MemoryFixture {
         let clock = Arc::new(ManualClock::default());
         let engine = MemoryEngine::new(clock.clone());
         engine.set_removal_time(Duration::from_millis(20));
-        Self { clock, engine, made: AtomicU64::new(0) }
+        Self { clock, port: Arc::new(engine.clone()), engine, made: AtomicU64::new(0) }
+    }
+
+    /// The same under guard, one call at a time.
+    fn guarded() -> Self {
+        let plain = Self::new();
+        let options = GuardOptions { max_concurrency: 1, ..GuardOptions::default() };
+        let (name, metrics) = ("local".parse().unwrap(), Arc::new(Metrics::new().unwrap()));
+        let guarded = GuardedEngine::new(name, plain.port, options, plain.clock.clone(), metrics);
+        Self { port: Arc::new(guarded), ..plain }
     }
 
     fn create(&self, image: &str, labels: &Labels) -> ContainerId {
@@ -50,7 +62,7 @@ impl MemoryFixture {
 #[async_trait]
 impl Fixture for MemoryFixture {
     fn engine(&self) -> Arc<dyn ContainerEngine> {
-        Arc::new(self.engine.clone())
+        self.port.clone()
     }
 
     fn unique(&self) -> String {
@@ -93,3 +105,10 @@ impl Fixture for MemoryFixture {
 }
 
 rtmanager_tests::container_engine_contract!(MemoryFixture::new());
+
+/// Whatever an engine does, it does under guard.
+mod under_guard {
+    use super::MemoryFixture;
+
+    rtmanager_tests::container_engine_contract!(MemoryFixture::guarded());
+}

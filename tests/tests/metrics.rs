@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use rtmanager::metrics::{Advice, LeaseResult, Metrics, Phase, SweepGauges};
+use rtmanager::metrics::{Advice, CircuitState, LeaseResult, Metrics, OrphanGauges, Phase, SweepGauges};
 use rtmanager::model::{ErrorCode, OpSource, Outcome, Timestamp};
 
 #[test]
@@ -25,6 +25,9 @@ fn names_labels_and_help_stay_as_they_are() {
     metrics.entry_lost();
     metrics.lease_release_failed();
     metrics.paused(2);
+    metrics.engine_concurrency(&"local".parse().unwrap(), 8);
+    metrics.engine_circuit(&"local".parse().unwrap(), CircuitState::Open);
+    metrics.engine_circuit(&"local".parse().unwrap(), CircuitState::HalfOpen);
     let sweep = SweepGauges {
         candidates: 5,
         removed: 2,
@@ -35,6 +38,10 @@ fn names_labels_and_help_stay_as_they_are() {
         finished_at: Timestamp::from_micros(1_769_860_800_000_000),
     };
     metrics.sweep_finished(&"local".parse().unwrap(), sweep);
+    let counts = [("running_container", 1), ("stopped_container", 2), ("running_record", 0), ("stopped_record", 4)];
+    let finished_at = Timestamp::from_micros(1_769_860_800_000_000);
+    metrics.reconciled(&"local".parse().unwrap(), Some(OrphanGauges { counts, finished_at }));
+    metrics.reconciled(&"away".parse().unwrap(), None);
     let text = metrics.render().unwrap();
     let lines: Vec<_> = text.lines().filter(|line| !line.contains("_bucket{")).collect();
     insta::assert_snapshot!(lines.join("\n"));

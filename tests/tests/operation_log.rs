@@ -7,3 +7,7 @@ mod memory {
 mod sqlite {
     rtmanager_tests::operation_log_contract!(sqlite);
 }
+
+mod postgres {
+    rtmanager_tests::operation_log_contract!(postgres);
+}

@@ -7,3 +7,7 @@ mod memory {
 mod sqlite {
     rtmanager_tests::pause_store_contract!(sqlite);
 }
+
+mod postgres {
+    rtmanager_tests::pause_store_contract!(postgres);
+}

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use rtmanager::adapters::memory::Call;
 use rtmanager::lifecycle::OperationResult;
 use rtmanager::model::{
-    ContainerId, EntryId, Fault, Fence, GameId, LiveStatus, LoggedOperation, OperationEntry, Outcome, Removal,
-    RuntimeRecord, Status, Timestamp, TrackedRuntime,
+    ContainerId, EntryId, Fault, GameId, LiveStatus, LoggedOperation, OperationEntry, Outcome, Removal, RuntimeRecord,
+    Status, Timestamp, TrackedRuntime,
 };
 use rtmanager::ports::{
     CasError, Clock as _, ContainerEngine, EngineError, LeaseStore, LeaseToken, OperationFilter, OperationLog,
@@ -121,7 +121,7 @@ async fn a_store_that_reads_stale_is_seen() {
 }
 
 /// Grants every lease.
-struct LeasesForAll(Arc<dyn LeaseStore>, Mutex<u64>);
+struct LeasesForAll(Arc<dyn LeaseStore>);
 
 #[async_trait]
 impl LeaseTap for LeasesForAll {
@@ -129,23 +129,21 @@ impl LeaseTap for LeasesForAll {
         &self.0
     }
 
-    async fn try_acquire(&self, _: &GameId, _: &LeaseToken, _: Duration) -> Result<Option<Fence>, StoreError> {
-        let mut fence = self.1.lock().unwrap();
-        *fence += 1;
-        Ok(Some(Fence(*fence)))
+    async fn try_acquire(&self, _: &GameId, _: &LeaseToken, _: Duration) -> Result<bool, StoreError> {
+        Ok(true)
     }
 }
 
 #[tokio::test]
 async fn a_lease_that_two_runs_hold_is_seen() {
     let (host, witness) = planted(|_, behind| {
-        let leases = Arc::new(Tapped(LeasesForAll(behind.leases, Mutex::default())));
+        let leases = Arc::new(Tapped(LeasesForAll(behind.leases)));
         Backends { leases, ..behind }
     })
     .await;
     let another = LeaseToken::from_bytes([9; 32]);
     let ttl = Duration::from_secs(60);
-    host.ports.leases.try_acquire(&GAME.parse().unwrap(), &another, ttl).await.unwrap().unwrap();
+    host.ports.leases.try_acquire(&GAME.parse().unwrap(), &another, ttl).await.unwrap();
     let results = two_runs(&host).await;
     assert_eq!(results[0].outcome, Outcome::Success, "the record's compare-and-set keeps even this safe");
     assert_seen(&witness.violations_at_rest(&host, &results), "6: a lease was granted that another run holds");
@@ -160,7 +158,7 @@ impl LeaseTap for LeasesForEver {
         &self.0
     }
 
-    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<Option<Fence>, StoreError> {
+    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {
         self.0.try_acquire(game, token, ttl * 1_000).await
     }
 

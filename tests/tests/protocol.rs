@@ -140,7 +140,7 @@ async fn a_container_that_is_gone_from_one_engine_is_not_gone_from_another() {
         host.engine.vanish(&container(1));
         let moved = RuntimeRecord { engine: engine.parse().unwrap(), version: record.version + 1, ..record };
         let store = host.store.clone();
-        host.script.plan().meanwhile(Call::RecordGet, 3, async move { store.write_directly(moved) });
+        host.script.plan().meanwhile(Call::RecordGet, 2, async move { store.write_directly(moved) });
         let result = host.cleanup(GAME).await;
         assert_eq!(host.entries()[0].entry.error_message.as_deref(), Some(answer), "{result:?}");
     }

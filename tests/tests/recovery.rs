@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rtmanager::adapters::memory::{Call, Failure};
-use rtmanager::model::{Author, ContainerId, Outcome, Removal, Status};
-use rtmanager::ports::{ContainerEngine, EngineError};
+use rtmanager::model::{Author, ContainerId, GameId, Outcome, Removal, Status};
+use rtmanager::ports::{ContainerEngine, EngineError, LeaseStore, LeaseToken, StoreError};
+use rtmanager::recovery::Recovery;
 use rtmanager::runtime::Limits;
 use rtmanager_tests::captured_log::captured_log;
 use rtmanager_tests::hostile::{hostile, run, run_over_stopped};
 use rtmanager_tests::mock_host::{Backends, GAME, MockHost, container, request};
-use rtmanager_tests::tapped::{EngineTap, Tapped};
+use rtmanager_tests::tapped::{EngineTap, LeaseTap, Tapped};
 use tokio::sync::Notify;
 
 /// The default policy finishes what another left half done.
@@ -47,7 +48,7 @@ async fn a_trap_at_any_step_leaves_the_job_to_be_finished() {
         assert_eq!(host.has_container(&container(1)), container_is_there, "{mode}");
         assert_eq!(told.result.removed_container, (!container_is_there).then(|| container(1)), "{mode}");
         assert_eq!(host.record(GAME).await.unwrap().record.status, status, "{mode}");
-        let had_read = host.script.journal().count(Call::RecordGet) > 1;
+        let had_read = host.script.journal().count(Call::RecordBeginRun) > 0;
         assert_eq!(told.entry.container_id, had_read.then(|| container(1)), "{mode}");
         assert_the_default_policy_finishes(&host, code_of_next).await;
     }
@@ -64,10 +65,9 @@ async fn a_trap_after_the_entry_stands_beside_it_and_the_job_is_done() {
 async fn a_policy_learns_that_a_backend_hangs_and_its_run_ends() {
     for (call, nth, answer) in [
         (Call::LeaseTryAcquire, 1, "outcome-unknown"),
-        (Call::RecordGet, 2, "unavailable(the record store did not answer in time)"),
+        (Call::RecordBeginRun, 1, "unavailable(the record store did not answer in time)"),
         (Call::EngineInspect, 1, "unavailable(the container engine did not answer in time)"),
         (Call::EngineRemove, 1, "outcome-unknown"),
-        (Call::RecordCompareAndSet, 1, "outcome-unknown"),
     ] {
         for failure in [Failure::Hang, Failure::HangAfterEffect] {
             let host = hostile("honest").build();
@@ -76,6 +76,19 @@ async fn a_policy_learns_that_a_backend_hangs_and_its_run_ends() {
             run(&host).await.reports(answer);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_hangs_is_settled_and_the_policy_learns_what_became_of_it() {
+    let host = hostile("honest").build();
+    host.stopped(GAME, &container(1)).await;
+    host.script.plan().fail(Call::RecordCompareAndSet, 1, Failure::Hang);
+    run(&host).await.reports("unavailable(the store is not available)");
+    let host = hostile("honest").build();
+    host.stopped(GAME, &container(1)).await;
+    host.script.plan().fail(Call::RecordCompareAndSet, 1, Failure::HangAfterEffect);
+    let told = run(&host).await;
+    assert_eq!((told.result.outcome, told.code()), (Outcome::Success, "-"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,10 +198,10 @@ async fn a_run_goes_on_when_its_caller_hangs_up() {
 }
 
 /// An adapter with a bug of its own.
-struct Panics(Arc<dyn ContainerEngine>);
+struct Panics<P: ?Sized>(Arc<P>);
 
 #[async_trait]
-impl EngineTap for Panics {
+impl EngineTap for Panics<dyn ContainerEngine> {
     fn inner(&self) -> &Arc<dyn ContainerEngine> {
         &self.0
     }
@@ -198,9 +211,41 @@ impl EngineTap for Panics {
     }
 }
 
+#[async_trait]
+impl LeaseTap for Panics<dyn LeaseStore> {
+    fn inner(&self) -> &Arc<dyn LeaseStore> {
+        &self.0
+    }
+
+    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {
+        assert!(game.as_str() != GAME, "a bug in an adapter");
+        self.0.try_acquire(game, token, ttl).await
+    }
+}
+
+#[tokio::test]
+async fn a_panic_after_the_run_has_begun_leaves_its_entry_to_recovery_which_looks() {
+    let bug = |_: &_, behind: Backends| Backends { engine: Arc::new(Tapped(Panics(behind.engine))), ..behind };
+    let host = MockHost::builder().wrap(bug).build();
+    host.stopped(GAME, &container(1)).await;
+    let (guard, log) = captured_log();
+    let result = host.cleanup(GAME).await;
+    drop(guard);
+    assert_eq!(result.error_code.unwrap().as_str(), "internal_error");
+    assert!(log.text().contains("the host failed during a run"));
+    assert_eq!(host.entries().len(), 0, "nobody knows yet what the run has done");
+    host.advance(Duration::from_secs(61));
+    let report = Recovery::new(host.ports.clone(), Duration::ZERO).run().await.unwrap();
+    assert_eq!(report.abandoned, 1);
+    let entry = &host.entries()[0].entry;
+    assert_eq!((&entry.run_id, entry.author), (&result.run_id, Author::Recovery));
+    assert_eq!(entry.container_id, Some(container(1)));
+    assert!(entry.error_message.as_deref().unwrap().contains("is still there"));
+}
+
 #[tokio::test]
 async fn a_panic_in_an_adapter_ends_one_run_and_is_reported() {
-    let bug = |_: &_, behind: Backends| Backends { engine: Arc::new(Tapped(Panics(behind.engine))), ..behind };
+    let bug = |_: &_, behind: Backends| Backends { leases: Arc::new(Tapped(Panics(behind.leases))), ..behind };
     let host = MockHost::builder().wrap(bug).build();
     host.stopped(GAME, &container(1)).await;
     let (guard, log) = captured_log();

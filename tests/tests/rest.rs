@@ -310,7 +310,7 @@ async fn an_engine_that_hangs_makes_it_unready_in_time() {
     let site = Site::open().await;
     site.script.plan().fail_always(Call::EnginePing, Failure::Hang);
     let unready = site.client.get("/readyz").await.json();
-    assert_eq!(unready["checks"][1]["detail"], "no answer within 2s");
+    assert_eq!(unready["checks"][2]["detail"], "no answer within 2s");
 }
 
 #[tokio::test]
@@ -358,4 +358,27 @@ async fn a_panic_is_an_internal_error_and_the_next_request_is_served() {
     assert_eq!(answer.problem(), (500, "internal_error".to_owned()));
     assert!(!answer.body.contains("wall"), "{}", answer.body);
     assert_eq!(site.client.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn orphans_are_those_of_the_last_pass_with_its_time() {
+    let site = Site::with(&[("discovery.enabled", "false")]).await;
+    let path = format!("{BASE}/orphans");
+    let none = site.client.get(&path).await.json();
+    assert_eq!((&none["items"][0]["engine"], &none["items"][0]["at"]), (&json!("local"), &json!(null)));
+    site.stopped("vanished", 1).await;
+    site.engine.vanish(&site::container("vanished"));
+    let own = [("rtmanager.owner", "rtmanager"), ("rtmanager.tenant", "acme"), ("rtmanager.game", "unknown")];
+    let own: rtmanager::model::Labels = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    site.engine.create(&site::container("unknown"), "img:1", own);
+    site.clock.advance(Duration::from_secs(120));
+    site.reconciler.run().await.unwrap();
+    insta::assert_json_snapshot!(site.client.get(&path).await.json());
+    site.script.plan().fail_always(Call::EngineListLabelled, Failure::Unavailable);
+    site.clock.advance(Duration::from_secs(60));
+    site.reconciler.run().await.unwrap_err();
+    let stale = site.client.get(&path).await.json();
+    let said = stale["items"][0]["error"].as_str().unwrap();
+    assert!(said.starts_with("the engine could not be looked at: "), "{said}");
+    assert_eq!(stale["items"][0]["at"], json!("2026-01-31T12:02:00Z"), "what was found before, with its time");
 }

@@ -5,179 +5,26 @@
     clippy::indexing_slicing,
     clippy::panic,
     missing_docs,
+    unreachable_pub,
     reason = "test code"
 )]
 
+#[path = "serve/reconciler.rs"]
+mod reconciler;
+#[path = "serve/site.rs"]
+mod site;
+
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use bollard::query_parameters::StopContainerOptions;
-use hyper::{Method, Request};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
-use hyperlocal::{UnixConnector, Uri};
-use rtmanager::adapters::docker::Endpoint;
-use rtmanager::model::{ContainerId, Labels};
-use rtmanager_tests::dockerd::{Dockerd, labels};
+use rtmanager_tests::dockerd::Dockerd;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::sleep;
 
-const TICK: Duration = Duration::from_millis(50);
-/// Looks, a tick apart, before a test gives up: 60 s.
-const LOOKS: u32 = 1_200;
-const GAME: &str = "game-1";
-
-/// A directory, an engine, and an owner's name that no other test has.
-struct Site {
-    directory: tempfile::TempDir,
-    host: String,
-    owner: &'static str,
-    settings: Vec<String>,
-}
-
-impl Site {
-    fn on(dockerd: &Dockerd, owner: &'static str, settings: &[&str]) -> Self {
-        let Endpoint::Unix(socket) = dockerd.endpoint() else { panic!("the tests' engine has a unix socket") };
-        let host = format!("unix://{}", socket.display());
-        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
-        Self { directory: tempfile::tempdir().unwrap(), host, owner, settings }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.path("api.sock")
-    }
-
-    fn labels(&self) -> Labels {
-        labels(&[("rtmanager.owner", self.owner), ("rtmanager.tenant", "acme"), ("rtmanager.game", GAME)])
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let own = [
-            format!("store.path={}", self.path("rtmanager.db").display()),
-            format!("http.listen=unix:{}", self.socket().display()),
-            format!("http.token_file={}", self.path("api.token").display()),
-            format!("engines.local.host={}", self.host),
-            format!("discovery.owner={}", self.owner),
-            "discovery.interval=1s".to_owned(),
-        ];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmanager-cli"));
-        command.env_clear().current_dir(self.directory.path()).env("HOME", self.directory.path());
-        command.args(own.iter().chain(&self.settings).flat_map(|setting| ["--set", setting]));
-        command.args(arguments).stdin(Stdio::null());
-        command
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.command(&[&["--json"], arguments].concat()).output().unwrap();
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
-    }
-
-    /// Outcome, source and container of each entry of the operation log, the newest first.
-    fn operations(&self) -> Vec<[Value; 3]> {
-        let page = self.json(&["operations"]);
-        let entry = |row: &Value| ["outcome", "op_source", "container_id"].map(|name| row[name].clone());
-        page["items"].as_array().unwrap().iter().map(entry).collect()
-    }
-
-    async fn serve(&self) -> Server<'_> {
-        let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
-        let process = self.command(&["serve"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        Server { site: self, process }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.path("log")).unwrap_or_default()
-    }
-
-    async fn until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-        for _ in 0..LOOKS {
-            if is_so().await {
-                return;
-            }
-            sleep(TICK).await;
-        }
-        panic!("not within {:?}: {what}; the server's log:\n{}", TICK * LOOKS, self.log());
-    }
-
-    /// The status of the answer; none without a server.
-    async fn ask(&self, method: Method, path: &str) -> Option<u16> {
-        let client: Client<UnixConnector, String> = Client::builder(TokioExecutor::new()).build(UnixConnector);
-        let uri: hyper::Uri = Uri::new(self.socket(), path).into();
-        let request = Request::builder().method(method).uri(uri).header("host", "localhost").body(String::new());
-        let answer = client.request(request.unwrap()).await.ok()?;
-        Some(answer.status().as_u16())
-    }
-
-    async fn answers(&self) {
-        self.until("the server answers", async || self.ask(Method::GET, "/healthz").await == Some(200)).await;
-    }
-
-    async fn knows_the_game(&self) {
-        let path = format!("/api/v1/internal/runtimes/{GAME}");
-        self.until("the game is discovered", async || self.ask(Method::GET, &path).await == Some(200)).await;
-    }
-
-    async fn is_under_way(&self) {
-        let is_leased = async || {
-            let explained = self.json(&["explain", GAME]);
-            explained["blockers"].as_array().unwrap().iter().any(|blocker| blocker["kind"] == "lease")
-        };
-        self.until("the run has its lease", is_leased).await;
-    }
-
-    async fn clean_up(&self) -> Option<u16> {
-        self.ask(Method::DELETE, &cleanup_path()).await
-    }
-}
-
-fn cleanup_path() -> String {
-    format!("/api/v1/internal/runtimes/{GAME}/container")
-}
-
-fn entry(outcome: &str, source: &str, container: &ContainerId) -> [Value; 3] {
-    [json!(outcome), json!(source), json!(container.as_str())]
-}
-
-struct Server<'s> {
-    site: &'s Site,
-    process: Child,
-}
-
-impl Server<'_> {
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    async fn ended(&mut self) -> ExitStatus {
-        let site = self.site;
-        let process = &mut self.process;
-        site.until("the server ends", async || process.try_wait().unwrap().is_some()).await;
-        process.wait().unwrap()
-    }
-
-    async fn terminated(&mut self) {
-        self.signal("TERM");
-        assert_eq!(self.ended().await.code(), Some(0), "{}", self.site.log());
-        assert!(!self.site.socket().exists(), "the socket is left");
-    }
-}
-
-impl Drop for Server<'_> {
-    fn drop(&mut self) {
-        // One that has ended needs no end.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use site::{Site, cleanup_path, entry};
 
 #[tokio::test]
 async fn a_container_is_discovered_and_once_it_stops_removed_and_logged() {
@@ -334,11 +181,11 @@ async fn a_single_sweep_discovers_first_and_a_dry_one_does_not() {
     let site = Site::on(&dockerd, "sweep-discovers", &["container_retention_days=0"]);
     let id = dockerd.exited(&site.labels()).await;
     let dry = site.json(&["sweep", "--dry-run"]);
-    assert_eq!((&dry["discovery"], &dry["items"]), (&json!(null), &json!([])));
+    assert_eq!((&dry["reconciled"], &dry["items"]), (&json!(null), &json!([])));
     assert_eq!(site.json(&["runtimes"])["items"], json!([]));
 
     let swept = site.json(&["sweep"]);
-    assert_eq!((&swept["discovery"][0]["registered"], &swept["items"][0]["decision"]), (&json!(1), &json!("removed")));
+    assert_eq!((&swept["reconciled"][0]["registered"], &swept["items"][0]["decision"]), (&json!(1), &json!("removed")));
     assert!(!dockerd.has(&id).await);
 }
 
@@ -348,7 +195,7 @@ async fn a_single_sweep_reports_containers_that_claim_one_game_and_touches_neith
     let site = Site::on(&dockerd, "sweep-conflict", &["container_retention_days=0"]);
     let ids = dockerd.exited_many([site.labels(), site.labels()]).await;
     let swept = site.json(&["sweep"]);
-    assert_eq!(swept["discovery"][0]["conflicts"].as_array().unwrap().len(), 2, "{swept}");
+    assert_eq!(swept["reconciled"][0]["conflicts"].as_array().unwrap().len(), 2, "{swept}");
     for id in &ids {
         assert!(dockerd.has(id).await);
         dockerd.discard(id).await;
@@ -366,8 +213,8 @@ async fn an_engine_whose_discovery_failed_is_not_swept_and_the_report_says_why()
     dockerd.thaw();
     let said = |error: &Value| error.as_str().unwrap_or_default().to_owned();
     let error = said(&swept["engines"][0]["error"]);
-    assert!(error.starts_with("not swept: its containers were not discovered: "), "{swept}");
-    assert!(error.ends_with(&said(&swept["discovery"][0]["error"])), "{swept}");
+    assert!(error.starts_with("not swept: its records were not reconciled: "), "{swept}");
+    assert!(error.ends_with(&said(&swept["reconciled"][0]["error"])), "{swept}");
     assert_eq!(swept["items"], json!([]));
     assert!(dockerd.has(&id).await);
     assert_eq!(site.json(&["sweep"])["items"][0]["decision"], "removed");

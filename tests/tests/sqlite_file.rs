@@ -17,9 +17,8 @@ use std::time::Duration;
 
 use rtmanager::adapters::memory::ManualClock;
 use rtmanager::adapters::sqlite::{OpenError, SqliteOptions, SqliteStore, Synchronous};
-use rtmanager::model::Fence;
 use rtmanager::ports::{OperationFilter, StoreError};
-use rtmanager_tests::contracts::fixture::{at, entry, game, stopped, token};
+use rtmanager_tests::contracts::fixture::{at, entry, game, intent, stopped, token};
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
@@ -101,15 +100,29 @@ async fn a_directory_that_cannot_be_written_is_refused() {
     assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
 }
 
+const NEWER: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+    VALUES (9000, 'of the future', TRUE, x'00', 0);
+    ALTER TABLE runtime_records ADD COLUMN of_the_future TEXT NOT NULL DEFAULT 'new'";
+
 #[tokio::test]
-async fn tables_of_a_newer_version_are_refused() {
+async fn tables_of_the_next_version_are_used_as_they_are() {
     let (_directory, file) = place();
     open(&file).await.unwrap().close().await;
-    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-        VALUES (9000, 'of the future', TRUE, x'00', 0)";
-    sqlx::query(newer).execute(&mut raw(&file).await).await.unwrap();
+    sqlx::raw_sql(NEWER).execute(&mut raw(&file).await).await.unwrap();
+    let store = open(&file).await.unwrap();
+    store.records().register(&stopped("g", 1), at(0)).await.unwrap();
+    assert!(store.records().get(&game("g")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn tables_that_have_left_this_version_behind_are_refused() {
+    let (_directory, file) = place();
+    open(&file).await.unwrap().close().await;
+    let mut other = raw(&file).await;
+    sqlx::raw_sql(NEWER).execute(&mut other).await.unwrap();
+    sqlx::raw_sql("UPDATE schema_compatibility SET usable_since = 8000").execute(&mut other).await.unwrap();
     let error = open(&file).await.err().unwrap();
-    assert!(matches!(error, OpenError::Newer { found: 9000, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 9000, usable_since: 8000, known: 1, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -178,17 +191,18 @@ async fn three_processes_on_one_file_lose_nothing_and_grant_nothing_twice() {
         won += counts[1];
     }
     assert_eq!(granted, won, "under a lease nobody else changes the record");
-    let (mut versions, mut fences) = (0, 0);
+    let mut versions = 0;
     for number in 0..4 {
         let name = game(&format!("g{number}"));
         versions += store.records().get(&name).await.unwrap().unwrap().record.version - 1;
         let leases = store.leases(Arc::new(ManualClock::default()));
-        let Some(Fence(fence)) = leases.try_acquire(&name, &token(1), Duration::from_secs(30)).await.unwrap() else {
-            panic!("a lease was left behind");
-        };
-        fences += fence - 1;
+        let left = !leases.try_acquire(&name, &token(1), Duration::from_secs(30)).await.unwrap();
+        assert!(!left, "a lease was left behind");
     }
-    assert_eq!((versions, fences), (won, granted));
+    assert_eq!(versions, won);
+    assert_eq!(store.records().overdue_runs(at(u32::MAX.into()), None, 1).await.unwrap(), [], "a run was left open");
+    let last = store.records().begin_run(&intent(1, "g0")).await.unwrap().unwrap();
+    assert_eq!(last.fence.0, granted + 1, "each run had a fence of its own");
     let logged = store.operation_log().list(&OperationFilter::default(), None, u32::MAX).await.unwrap();
     assert_eq!(logged.len() as u64, granted);
 }
@@ -206,7 +220,7 @@ async fn a_process_killed_at_any_moment_leaves_a_whole_file() {
         let whole: String =
             sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut raw(&file).await).await.unwrap();
         assert_eq!(whole, "ok");
-        sqlx::query("UPDATE leases SET token = NULL").execute(&mut raw(&file).await).await.unwrap();
+        sqlx::query("DELETE FROM leases").execute(&mut raw(&file).await).await.unwrap();
     }
     // Every change was made by a run that was then logged, but for the last of each killed process.
     let mut changes = 0;

@@ -28,6 +28,8 @@ mod many;
 mod pauses;
 #[path = "sweeper/retention.rs"]
 mod retention;
+#[path = "sweeper/shared_limit.rs"]
+mod shared_limit;
 
 fn host() -> MockHost {
     MockHost::builder().build()

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bollard::models::ContainerStateStatusEnum;
-use rtmanager::discovery::{Discovery, DiscoveryOptions};
 use rtmanager::model::{ContainerId, Hold, LiveStatus, Outcome, Status};
+use rtmanager::reconciler::{Options, Reconciler};
 use rtmanager::sweeper::{Decision, SweepItem, SweepRequest};
 use rtmanager_tests::dockerd::Dockerd;
 use rtmanager_tests::sweeping::{DAY, RETENTION, Swept, sweep_options};
@@ -218,14 +218,14 @@ async fn discovered_containers_are_swept_from_end_to_end() {
     let ids = dockerd.exited_many(names.iter().map(|name| site.labels(name))).await;
     let live = dockerd.running(&site.labels("live")).await;
     let engine = site.ports.engines.values().next().unwrap().clone();
-    let discovery = Discovery::new(
+    let reconciler = Reconciler::new(
         engine,
         site::ENGINE.parse().unwrap(),
         site.ports.records.clone(),
         site.ports.clock.clone(),
-        DiscoveryOptions::new(site.ownership.clone()),
+        Options::new(site.ownership.clone()),
     );
-    assert_eq!(discovery.run().await.unwrap().registered.len(), COUNT + 1);
+    assert_eq!(reconciler.run().await.unwrap().registered.len(), COUNT + 1);
 
     let mut options = sweep_options();
     (options.page_size, options.concurrency) = (200, 8);
@@ -242,7 +242,7 @@ async fn discovered_containers_are_swept_from_end_to_end() {
         assert!(!dockerd.has(id).await);
     }
     assert_eq!(state(&dockerd, &live).await, Some(ContainerStateStatusEnum::RUNNING));
-    let again = discovery.run().await.unwrap();
+    let again = reconciler.run().await.unwrap();
     assert_eq!((again.registered.len(), again.unchanged), (0, 1), "removed stays removed");
     dockerd.discard(&live).await;
     assert!(site.record("live").await.record.stopped_at.is_none());

@@ -1,7 +1,7 @@
 -- The tables of one rtmanager file. Times are microseconds since the Unix epoch, UTC.
 --
 -- Platforms read and write `runtime_records` and read `operation_log`. The other tables, and the columns
--- named cleanup_*, own_version, fence and last_run_id, are rtmanager's own: read them, never write them.
+-- named cleanup_*, claimed_*, own_version, fence and last_run_id, are rtmanager's own: read them, never write them.
 --
 -- Writing `runtime_records` directly:
 --   * Use INSERT, UPDATE, or INSERT … ON CONFLICT (game_id) DO UPDATE. Never REPLACE: it would drop a hold.
@@ -44,9 +44,13 @@ CREATE TABLE runtime_records (
     -- rtmanager's own, from here on.
     -- The version that rtmanager itself wrote last, by which the triggers tell its changes from others'.
     own_version             INTEGER NOT NULL DEFAULT 0,
-    -- The fence of the last lease under which rtmanager changed the status, and the run that did.
+    -- The fence of the last run that began on the game, or a greater one if that was given up; and the run that
+    -- changed the status last.
     fence                   INTEGER NOT NULL DEFAULT 0 CHECK (fence >= 0),
     last_run_id             TEXT,
+    -- The walk that is going to offer the row, and when its claim ends by itself.
+    claimed_by              TEXT,
+    claimed_until           INTEGER CHECK (claimed_until >= 0),
     -- Not offered to the policy before this time; why; and the policy generation whose word it is.
     cleanup_wait_until      INTEGER CHECK (cleanup_wait_until >= 0),
     cleanup_wait_reason     TEXT,
@@ -68,12 +72,18 @@ CREATE INDEX runtime_records_due_fresh ON runtime_records (engine, stopped_at, g
     WHERE status = 'stopped' AND cleanup_wait_until IS NULL AND cleanup_parked_at IS NULL;
 CREATE INDEX runtime_records_due_waited ON runtime_records (engine, cleanup_wait_until, game_id, stopped_at)
     WHERE status = 'stopped' AND cleanup_wait_until IS NOT NULL AND cleanup_parked_at IS NULL;
--- The breaker's count.
+-- Claims of walks: those that are to be released, or whose host has died.
+CREATE INDEX runtime_records_claimed ON runtime_records (claimed_until, engine) WHERE claimed_until IS NOT NULL;
+-- The breaker's count, and those that it leaves out.
 CREATE INDEX runtime_records_not_removed ON runtime_records (engine) WHERE status <> 'removed';
+CREATE INDEX runtime_records_held ON runtime_records (engine, stopped_at, cleanup_hold_until, cleanup_wait_until)
+    WHERE cleanup_hold_reason IS NOT NULL AND status = 'stopped' AND cleanup_parked_at IS NULL;
 -- Voiding the waits of an older policy generation.
 CREATE INDEX runtime_records_generation ON runtime_records (tenant, cleanup_wait_generation)
     WHERE cleanup_wait_generation IS NOT NULL;
 CREATE INDEX runtime_records_tenant ON runtime_records (tenant, game_id);
+-- Lists, and the reconciler's walk over what runs and what is stopped on an engine.
+CREATE INDEX runtime_records_status ON runtime_records (engine, status, game_id);
 -- A container belongs to one game.
 CREATE UNIQUE INDEX runtime_records_container ON runtime_records (current_container_id)
     WHERE current_container_id IS NOT NULL;
@@ -86,10 +96,12 @@ CREATE TABLE runtime_removals (
     engine       TEXT    NOT NULL,
     -- NULL if the record had none.
     container_id TEXT,
-    removed_at   INTEGER NOT NULL
+    removed_at   INTEGER NOT NULL,
+    -- The walk that had claimed the record; NULL if none had.
+    walk         TEXT
 ) STRICT;
 CREATE UNIQUE INDEX runtime_removals_container ON runtime_removals (container_id) WHERE container_id IS NOT NULL;
-CREATE INDEX runtime_removals_engine ON runtime_removals (engine, removed_at);
+CREATE INDEX runtime_removals_engine ON runtime_removals (engine, removed_at, walk);
 
 -- What a direct writer of a new row left open.
 CREATE TRIGGER runtime_records_inserted AFTER INSERT ON runtime_records
@@ -151,14 +163,43 @@ END;
 CREATE TRIGGER runtime_records_removed AFTER UPDATE OF status ON runtime_records
 WHEN NEW.status = 'removed' AND OLD.status <> 'removed'
 BEGIN
-    INSERT INTO runtime_removals (game_id, engine, container_id, removed_at)
+    INSERT INTO runtime_removals (game_id, engine, container_id, removed_at, walk)
     SELECT NEW.game_id, NEW.engine, coalesce(NEW.current_container_id, OLD.current_container_id),
         CASE WHEN NEW.removed_at IS OLD.removed_at
             THEN CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000
-            ELSE coalesce(NEW.removed_at, NEW.last_op_at) END
+            ELSE coalesce(NEW.removed_at, NEW.last_op_at) END,
+        OLD.claimed_by
     WHERE NOT EXISTS (
         SELECT 1 FROM runtime_removals
         WHERE container_id = coalesce(NEW.current_container_id, OLD.current_container_id));
+END;
+
+-- One row for each run that has begun and has no entry yet: under way, or left behind by a host that died.
+CREATE TABLE run_intents (
+    -- Grows; never used again.
+    fence         INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id        TEXT    NOT NULL UNIQUE,
+    game_id       TEXT    NOT NULL,
+    op_source     TEXT    NOT NULL,
+    source_ref    TEXT    NOT NULL,
+    actor         TEXT,
+    policy_digest TEXT    NOT NULL,
+    started_at    INTEGER NOT NULL,
+    -- When the run's lease ends unless it is renewed.
+    expires_at    INTEGER NOT NULL,
+    -- The record as the run began.
+    tenant        TEXT    NOT NULL,
+    engine        TEXT    NOT NULL,
+    container_id  TEXT,
+    image_ref     TEXT,
+    -- When the run changed the record, in the same transaction; NULL if it has not.
+    committed_at  INTEGER
+) STRICT;
+CREATE INDEX run_intents_expires ON run_intents (expires_at, fence);
+
+CREATE TRIGGER runtime_records_committed AFTER UPDATE OF last_run_id ON runtime_records
+BEGIN
+    UPDATE run_intents SET committed_at = NEW.last_op_at WHERE run_id = NEW.last_run_id;
 END;
 
 -- One row for each run: what was asked, what was done, and who says so.
@@ -187,8 +228,10 @@ CREATE TABLE operation_log (
     finished_at   INTEGER NOT NULL,
     -- SHA-256 of the policy that ran.
     policy_digest TEXT    NOT NULL,
-    -- 'policy', or 'host' if the policy gave no account.
-    author        TEXT    NOT NULL CHECK (author IN ('policy', 'host')),
+    -- The fence of the run; NULL if it never read its record under a lease.
+    fence         INTEGER,
+    -- 'policy'; 'host' if the policy gave no account; 'recovery' if the run's host died.
+    author        TEXT    NOT NULL CHECK (author IN ('policy', 'host', 'recovery')),
     -- What the host found wrong, beside the policy's account. Such a run has failed, whatever `outcome` says.
     fault_code    TEXT,
     fault_message TEXT
@@ -198,14 +241,24 @@ CREATE INDEX operation_log_tenant ON operation_log (tenant, id) WHERE tenant IS 
 CREATE INDEX operation_log_finished ON operation_log (finished_at, id);
 CREATE INDEX operation_log_failures ON operation_log (id) WHERE outcome = 'failure' OR fault_code IS NOT NULL;
 
--- One row for each game that was ever leased. The fence stays when the lease has ended.
+-- A run's entry closes it. Also one that was there already, which appending again rewrites as it is.
+CREATE TRIGGER operation_log_appended AFTER INSERT ON operation_log
+BEGIN
+    DELETE FROM run_intents WHERE run_id = NEW.run_id;
+END;
+CREATE TRIGGER operation_log_appended_again AFTER UPDATE OF run_id ON operation_log
+BEGIN
+    DELETE FROM run_intents WHERE run_id = NEW.run_id;
+END;
+
+-- One row for each lease that is held, or that nobody gave back.
 CREATE TABLE leases (
     game_id    TEXT    NOT NULL PRIMARY KEY,
-    -- The holder's secret; NULL if it was given back.
-    token      TEXT,
-    fence      INTEGER NOT NULL,
+    -- The holder's secret.
+    token      TEXT    NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX leases_expires ON leases (expires_at);
 
 -- The pauses in force.
 CREATE TABLE pauses (
@@ -229,3 +282,12 @@ CREATE TABLE breaker_allowances (
     allowed_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX breaker_allowances_engine ON breaker_allowances (engine, allowed_at);
+
+-- Who can use these tables: programs that know the migration of this number, or a later one. A migration that older
+-- programs cannot live with raises it, and they refuse to start; until then, they run beside newer ones.
+CREATE TABLE schema_compatibility (
+    -- There is one row.
+    singleton    INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (singleton = 1),
+    usable_since INTEGER NOT NULL
+) STRICT;
+INSERT INTO schema_compatibility (usable_since) VALUES (1);

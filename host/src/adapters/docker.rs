@@ -4,15 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bollard::models::EventMessage;
 use futures_util::{StreamExt as _, stream};
 
 use crate::model::{Container, ContainerId, Labels, Removal, bounded_text};
-use crate::ports::{ContainerEngine, EngineError, Listing, PassedOver};
+use crate::ports::{ContainerEngine, EngineError, Hints, Listing, PassedOver};
 
 mod client;
 mod describe;
 mod endpoint;
 mod images;
+mod raw;
 mod removal;
 mod tiny_image;
 mod transport;
@@ -25,6 +27,9 @@ pub use workshop::{EngineVersion, Workshop, WorkshopError};
 
 /// Containers described at a time while listing: enough to hide the latency, few enough to leave the engine to others.
 const DESCRIBED_AT_ONCE: usize = 16;
+/// Events that hint at a container's record, as Docker and as Podman name them. Others, such as those of health checks,
+/// may come by the second.
+const HINTING: [&str; 6] = ["create", "start", "die", "died", "destroy", "remove"];
 /// Longest reason why a container cannot be described.
 const REASON_BYTES: usize = 512;
 
@@ -119,6 +124,11 @@ impl DockerEngine {
     }
 }
 
+/// Whom the event is about, if it changes what a record should say.
+fn hint(event: EventMessage) -> Option<ContainerId> {
+    HINTING.contains(&event.action?.as_str()).then_some(event.actor?.id?)?.parse().ok()
+}
+
 /// For people: the error with what caused it.
 fn undescribed(id: ContainerId, error: &CallError) -> PassedOver {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
@@ -172,6 +182,13 @@ impl ContainerEngine for DockerEngine {
             self.ping().await?;
         }
         Ok(listing)
+    }
+
+    async fn watch(&self, labels: &[(String, String)]) -> Result<Option<Hints>, EngineError> {
+        let events = self.client.events(labels).await.map_err(unavailable)?;
+        // One that cannot be read may have been the last that could be.
+        let readable = events.take_while(|event| std::future::ready(event.is_ok()));
+        Ok(Some(readable.filter_map(|event| std::future::ready(event.ok().and_then(hint))).boxed()))
     }
 
     async fn ping(&self) -> Result<(), EngineError> {

@@ -30,6 +30,7 @@ mod operation_log;
 mod pauses;
 mod randomness;
 mod records;
+mod runs;
 mod script;
 
 pub use clock::ManualClock;
@@ -44,10 +45,10 @@ pub use records::MemoryRecords;
 pub use script::{Faulty, Script};
 
 use crate::model::{
-    ContainerId, EngineName, EntryId, Fence, GameId, LoggedOperation, Pause, PauseScope, RunId, RuntimeRecord,
+    ContainerId, EngineName, EntryId, Fence, GameId, LoggedOperation, OpenRun, Pause, PauseScope, RunId, RuntimeRecord,
     Timestamp, TrackedRuntime,
 };
-use crate::ports::{Clock, LeaseStore, OperationLog, PauseStore, RecordStore};
+use crate::ports::{Claim, Clock, LeaseStore, OperationLog, PauseStore, RecordStore};
 
 /// One store in memory behind all four store ports. Clones share it.
 #[derive(Clone, Default)]
@@ -58,6 +59,8 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct State {
     rows: BTreeMap<GameId, Row>,
+    runs: BTreeMap<RunId, OpenRun>,
+    last_fence: u64,
     removals: Vec<PastRemoval>,
     log: BTreeMap<EntryId, LoggedOperation>,
     entry_of_run: HashMap<RunId, EntryId>,
@@ -70,6 +73,13 @@ struct State {
 struct Row {
     tracked: TrackedRuntime,
     fence: Fence,
+    claim: Option<Claim>,
+}
+
+impl Row {
+    fn new(tracked: TrackedRuntime) -> Self {
+        Self { tracked, fence: Fence(0), claim: None }
+    }
 }
 
 /// A record that became `removed`.
@@ -78,6 +88,7 @@ struct PastRemoval {
     engine: EngineName,
     container: Option<ContainerId>,
     at: Timestamp,
+    walk: Option<String>,
 }
 
 /// Removals allowed by resuming from the breaker.
@@ -125,6 +136,11 @@ impl MemoryStore {
         self.lock().log.values().cloned().collect()
     }
 
+    /// Runs without an entry: none, once all runs have ended and their entries were taken.
+    pub fn open_runs(&self) -> Vec<OpenRun> {
+        self.lock().runs.values().cloned().collect()
+    }
+
     /// How many leases are held at `now`: none, once all runs have ended.
     pub fn leases_held(&self, now: Timestamp) -> usize {
         self.lock().leases.values().filter(|slot| slot.is_held(now)).count()
@@ -140,7 +156,7 @@ impl State {
     fn write_directly(&mut self, mut record: RuntimeRecord) {
         let Some(row) = self.rows.get_mut(&record.game_id) else {
             let tracked = TrackedRuntime { cleanup: Default::default(), record };
-            self.rows.insert(tracked.record.game_id.clone(), Row { tracked, fence: Fence(0) });
+            self.rows.insert(tracked.record.game_id.clone(), Row::new(tracked));
             return;
         };
         if record.lacks_stop_time(&row.tracked.record) {
@@ -149,11 +165,12 @@ impl State {
         record.version = row.tracked.record.version.saturating_add(1);
         row.tracked.cleanup.outlive(&row.tracked.record, &record);
         let earlier = std::mem::replace(&mut row.tracked.record, record.clone());
-        self.note_removal(&earlier, &record);
+        let claim = row.claim.clone();
+        self.note_removal(&earlier, &record, claim);
     }
 
     /// Remembers a change to `removed`: for the breaker, and because it is final for the container.
-    fn note_removal(&mut self, earlier: &RuntimeRecord, later: &RuntimeRecord) {
+    fn note_removal(&mut self, earlier: &RuntimeRecord, later: &RuntimeRecord, claim: Option<Claim>) {
         use crate::model::Status::Removed;
         if earlier.status == Removed || later.status != Removed {
             return;
@@ -163,6 +180,7 @@ impl State {
             engine: later.engine.clone(),
             container: earlier.container_id.clone(),
             at: later.removed_at.unwrap_or(later.last_op_at),
+            walk: claim.map(|claim| claim.walk),
         });
     }
 }

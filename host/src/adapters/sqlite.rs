@@ -19,6 +19,7 @@ mod operation_log;
 mod pauses;
 mod records;
 mod row;
+mod runs;
 mod walk;
 
 pub use leases::SqliteLeases;
@@ -118,12 +119,17 @@ impl Connections {
         query.fetch_optional(&self.readers).await.map_err(error::of_read)
     }
 
-    /// Writes and answers the row that the statement returns, if any.
+    /// Writes and answers the rows that the statement returns.
     ///
     /// All rows are fetched on purpose: the statement commits when it has been stepped to its end, and
     /// fetching one row would answer before that.
+    async fn write_all(&self, query: Query<'_>) -> Result<Vec<SqliteRow>, StoreError> {
+        query.fetch_all(&self.writer).await.map_err(error::of_write)
+    }
+
+    /// The same, of a statement that returns one row at most.
     async fn write_one(&self, query: Query<'_>) -> Result<Option<SqliteRow>, StoreError> {
-        Ok(query.fetch_all(&self.writer).await.map_err(error::of_write)?.pop())
+        Ok(self.write_all(query).await?.pop())
     }
 
     /// Writes and answers how many rows were changed.

@@ -36,14 +36,14 @@ struct Health {
 struct Readiness {
     /// Whether every check passed.
     ready: bool,
-    /// The checks: the store and each engine.
+    /// The checks: the store, the leases and each engine.
     checks: Vec<Check>,
 }
 
 /// One thing that is needed.
 #[derive(Serialize, ToSchema)]
 struct Check {
-    /// `store`, or `engine` and its name.
+    /// `store`, `leases`, or `engine` and its name.
     name: String,
     /// Whether it answered in time.
     ok: bool,
@@ -66,6 +66,8 @@ async fn readyz(State(services): State<Arc<Services>>) -> Response {
     let mut running = JoinSet::new();
     let records = services.ports.records.clone();
     running.spawn(check("store".to_owned(), async move { records.ping().await.map_err(|error| error.to_string()) }));
+    let leases = services.ports.leases.clone();
+    running.spawn(check("leases".to_owned(), async move { leases.ping().await.map_err(|error| error.to_string()) }));
     for (name, engine) in &services.ports.engines {
         let engine = engine.clone();
         let ping = async move { engine.ping().await.map_err(|error| error.to_string()) };

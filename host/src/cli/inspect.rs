@@ -108,7 +108,7 @@ pub(super) async fn pauses(stores: &Stores, json: bool) -> Result<Answer, Error>
 }
 
 pub(super) fn config(loaded: &Loaded, all: bool, json: bool) -> Result<Answer, Error> {
-    app::policies(&loaded.config)?;
+    app::check(&loaded.config)?;
     let shown =
         loaded.settings.iter().filter(|setting| all || setting.source != "default").cloned().collect::<Vec<_>>();
     Ok(Answer::ok(if json { render::settings_json(&shown)? } else { render::setting_table(&shown, all) }))

@@ -11,7 +11,7 @@ use super::sweep::{EngineView, SweepView};
 use crate::config::Setting;
 use crate::explain::Explanation;
 use crate::model::{Timestamp, bounded_text};
-use crate::views::{CleanupResult, Operation, Page, PausedScope, Runtime};
+use crate::views::{CleanupResult, ContainerFinding, Operation, Page, PausedScope, Reconciliation, Runtime};
 
 /// Longest cell of free text.
 const CELL: usize = 160;
@@ -215,14 +215,14 @@ pub fn sweep_text(sweep: &SweepView) -> String {
         }
         text = finish(&table) + "\n";
     }
-    for engine in sweep.discovery.iter().flatten() {
-        text.push_str(&engine.text());
+    for engine in sweep.reconciled.iter().flatten() {
+        text.push_str(&corrections(engine));
     }
     for engine in &sweep.engines {
         text.push_str(&engine_text(engine, sweep.dry_run));
     }
     if sweep.dry_run {
-        text.push_str("A dry run makes no records: containers that were not discovered yet are not counted.\n");
+        text.push_str("A dry run corrects no records: containers that have none yet are not counted.\n");
     }
     text
 }
@@ -245,6 +245,58 @@ fn engine_text(engine: &EngineView, dry_run: bool) -> String {
         let _ = writeln!(text, "  cut short: {}", cell(error));
     }
     text
+}
+
+/// What passes over the engines' records did and found.
+pub fn reconciliation_text(engines: &[Reconciliation]) -> String {
+    let mut table = table(&["ENGINE", "FINDING", "CONTAINER", "GAME", "WHY"]);
+    let mut is_empty = true;
+    for engine in engines {
+        let left_alone = [("conflict", &engine.conflicts), ("invalid", &engine.invalid)];
+        let orphans = engine.orphans.iter().map(|orphans| (orphans.kind.as_str(), &orphans.items));
+        for (kind, found) in left_alone.into_iter().chain(orphans) {
+            is_empty &= found.is_empty();
+            for ContainerFinding { container_id, game_id, reason } in found {
+                let (container, game) = (short(Some(container_id)), optional(game_id.as_ref()));
+                table.add_row([engine.engine.clone(), kind.to_owned(), container, game, cell(reason)]);
+            }
+        }
+    }
+    let found = if is_empty { String::new() } else { finish(&table) + "\n" };
+    found + &engines.iter().map(reconciled_engine).collect::<String>()
+}
+
+fn reconciled_engine(engine: &Reconciliation) -> String {
+    let Reconciliation { engine: name, registered, refreshed, closed, .. } = engine;
+    if let Some(error) = &engine.error {
+        return format!("{name}: not reconciled: {}\n", bounded_text(error, 1024));
+    }
+    let orphans = engine.orphans.iter().filter(|orphans| orphans.count > 0);
+    let orphans = orphans.map(|orphans| format!(", {} {}", orphans.count, orphans.kind)).collect::<String>();
+    let (conflicts, invalid) = (engine.conflicts.len(), engine.invalid.len());
+    let mut text = format!(
+        "{name}: {registered} records made, {refreshed} corrected, {closed} closed; {conflicts} conflicts, {invalid} \
+         invalid{orphans}\n"
+    );
+    for note in &engine.notes {
+        let _ = writeln!(text, "  {}", bounded_text(note, 1024));
+    }
+    text
+}
+
+/// The same before a sweep: nothing, if there is nothing to tell. What has no counterpart is no business of a sweep.
+fn corrections(engine: &Reconciliation) -> String {
+    let Reconciliation { engine: name, registered, refreshed, closed, .. } = engine;
+    let mut lines = Vec::new();
+    if registered + refreshed + closed > 0 {
+        lines.push(format!("{name}: {registered} records made, {refreshed} corrected, {closed} closed\n"));
+    }
+    lines.extend(engine.conflicts.iter().chain(&engine.invalid).map(|finding| {
+        let container = short(Some(&finding.container_id));
+        format!("{name}: container {container} is left alone: {}\n", bounded_text(&finding.reason, 1024))
+    }));
+    lines.extend(engine.notes.iter().chain(&engine.error).map(|said| format!("{name}: {said}\n")));
+    lines.concat()
 }
 
 /// Settings in effect, a line each.

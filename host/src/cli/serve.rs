@@ -1,17 +1,21 @@
-//! The server: REST, the sweeper, retention of the log; until a signal, and then the drain.
+//! The server: REST, the sweeper, the reconcilers, retention of the log; until a signal, and then the drain.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::discover::{discover, outdated};
+use super::reconcile::{Extent, outdated, reconcile};
 use super::{Answer, Error};
 use crate::api::{Server, Services};
 use crate::app::App;
+use crate::model::EngineName;
 use crate::ports::Randomness;
+use crate::reconciler::Reconciler;
 use crate::sweeper::{Observer, SweepRequest};
 
 /// The first sweep comes soon after the start, not a whole interval later: a host that restarts often must sweep
@@ -21,24 +25,32 @@ const FIRST_SWEEP: Duration = Duration::from_secs(60);
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 const PRUNED_AT_ONCE: u32 = 1_000;
 
-pub(super) async fn serve(app: App) -> Result<Answer, Error> {
+/// Serves until a signal, and drains.
+pub async fn serve(app: App) -> Result<Answer, Error> {
     let app = Arc::new(app);
     let services = Arc::new(Services {
         lifecycle: app.lifecycle.clone(),
         ports: app.ports.clone(),
         pauses: app.pauses.clone(),
+        reconcilers: app.reconcilers.clone(),
         config: app.config.clone(),
     });
     let mut signals = Signals::listen().map_err(Error::Signals)?;
     let server = Server::bind(&app.config.http, app.ports.randomness.as_ref()).await?;
-    tracing::info!(listen = %server.listen(), store = %app.config.store.path.display(), "serving");
+    tracing::info!(listen = %server.listen(), store = %app.config.store, "serving");
 
     let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
-    if app.config.discovery.enabled {
-        tasks.spawn(shutdown.clone().run_until_cancelled_owned(discover_for_ever(app.clone())));
+    let early: BTreeMap<EngineName, Arc<Notify>> =
+        app.ports.engines.keys().map(|engine| (engine.clone(), Arc::default())).collect();
+    // Each engine by itself, so that none waits for another.
+    for (engine, reconciler) in &app.reconcilers {
+        let reconciling = reconcile_for_ever(app.clone(), reconciler.clone());
+        tasks.spawn(shutdown.clone().run_until_cancelled_owned(reconciling));
+        let early = early.get(engine).cloned().unwrap_or_default();
+        tasks.spawn(shutdown.clone().run_until_cancelled_owned(sweep_for_ever(app.clone(), engine.clone(), early)));
     }
-    tasks.spawn(shutdown.clone().run_until_cancelled_owned(sweep_for_ever(app.clone())));
+    tasks.spawn(shutdown.clone().run_until_cancelled_owned(recover_for_ever(app.clone(), early)));
     tasks.spawn(shutdown.clone().run_until_cancelled_owned(prune_for_ever(app.clone())));
     tasks.close();
     let served = server.run(services, shutdown.clone());
@@ -82,28 +94,29 @@ impl Signals {
     }
 }
 
-/// What a pass has to say, it logs.
-async fn discover_for_ever(app: Arc<App>) {
-    loop {
-        discover(&app, None).await;
-        tokio::time::sleep(jittered(app.config.discovery.interval, app.ports.randomness.as_ref())).await;
-    }
+async fn reconcile_for_ever(app: Arc<App>, reconciler: Arc<Reconciler>) {
+    reconciler.run_for_ever(|| jittered(app.config.discovery.interval, app.ports.randomness.as_ref())).await;
 }
 
-async fn sweep_for_ever(app: Arc<App>) {
+/// At intervals, and earlier when another host has left a sweep of the engine half done.
+async fn sweep_for_ever(app: Arc<App>, engine: EngineName, early: Arc<Notify>) {
     let mut pause = app.config.sweep_interval.min(FIRST_SWEEP);
     loop {
-        tokio::time::sleep(jittered(pause, app.ports.randomness.as_ref())).await;
+        tokio::select! {
+            () = tokio::time::sleep(jittered(pause, app.ports.randomness.as_ref())) => {}
+            () = early.notified() => {}
+        }
         pause = app.config.sweep_interval;
-        let discovered = if app.config.discovery.enabled { discover(&app, None).await } else { Vec::new() };
-        let request = SweepRequest { outdated: outdated(&discovered), ..SweepRequest::default() };
+        let reconciled = reconcile(&app, Some(&engine), Extent::Slice).await;
+        let outdated = outdated(&reconciled);
+        let request = SweepRequest { engine: Some(engine.clone()), outdated, ..SweepRequest::default() };
         let ignore: Observer = Arc::new(|_| {});
         match app.sweeper.sweep(&request, ignore).await {
             Ok(report) => {
-                let removed: u64 = report.engines.values().map(|engine| engine.removed).sum();
-                tracing::info!(removed, engines = report.engines.len(), "swept");
+                let removed: u64 = report.engines.values().map(|swept| swept.removed).sum();
+                tracing::info!(%engine, removed, "swept");
             }
-            Err(error) => tracing::error!(%error, "not swept"),
+            Err(error) => tracing::error!(%engine, %error, "not swept"),
         }
     }
 }
@@ -117,6 +130,23 @@ fn jittered(interval: Duration, randomness: &dyn Randomness) -> Duration {
             tracing::warn!(%error, "no jitter");
             interval
         }
+    }
+}
+
+/// Closes what dead hosts have left open, and has the engines swept whose walks they left half done. At a third of a
+/// lease's time to live: with the claims' two thirds, that is one time to live from a death to the next sweep.
+async fn recover_for_ever(app: Arc<App>, early: BTreeMap<EngineName, Arc<Notify>>) {
+    loop {
+        if let Err(error) = app.recovery.run().await {
+            tracing::warn!(%error, "runs past their lease were not looked for");
+        }
+        let mut engines = app.recovery.take_freed();
+        match app.ports.records.end_abandoned_claims(app.ports.clock.now()).await {
+            Ok(abandoned) => engines.extend(abandoned),
+            Err(error) => tracing::warn!(%error, "sweeps left half done were not looked for"),
+        }
+        engines.iter().filter_map(|engine| early.get(engine)).for_each(|early| early.notify_one());
+        tokio::time::sleep(app.config.session.lease.ttl / 3).await;
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::discover::{DiscoveryView, discover, outdated};
+use super::reconcile::{Extent, outdated, reconcile};
 use super::{Answer, Error, render};
 use crate::app::App;
 use crate::model::EngineName;
 use crate::sweeper::{Decision, EngineReport, Observer, SweepItem, SweepReport, SweepRequest};
-use crate::views::PausedScope;
+use crate::views::{PausedScope, Reconciliation};
 
 /// What a sweep did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,9 +20,9 @@ pub struct SweepView {
     pub dry_run: bool,
     /// What kept everything from being swept.
     pub paused: Option<PausedScope>,
-    /// What discovery did before the sweep; null if it was not run: it is off, or this was a dry run, which makes no
-    /// records, so that containers without one are not counted.
-    pub discovery: Option<Vec<DiscoveryView>>,
+    /// What the passes before the sweep did and found, by engine; null for a dry run, which changes no record, so that
+    /// containers without one are not counted.
+    pub reconciled: Option<Vec<Reconciliation>>,
     /// By engine.
     pub engines: Vec<EngineView>,
     /// Each candidate.
@@ -77,9 +77,11 @@ pub(super) async fn sweep(app: &App, dry_run: bool, engine: Option<EngineName>, 
     if let Some(engine) = engine.as_ref().filter(|engine| !app.ports.engines.contains_key(*engine)) {
         return Err(Error::Usage(format!("engine {engine} is not configured")));
     }
-    let may_discover = app.config.discovery.enabled && !dry_run;
-    let discovery = if may_discover { Some(discover(app, engine.as_ref()).await) } else { None };
-    let outdated = outdated(discovery.as_deref().unwrap_or_default());
+    if !dry_run && let Err(error) = app.recovery.run().await {
+        tracing::warn!(%error, "runs that hosts left behind were not looked for");
+    }
+    let reconciled = if dry_run { None } else { Some(reconcile(app, engine.as_ref(), Extent::Slice).await) };
+    let outdated = outdated(reconciled.as_deref().unwrap_or_default());
     let progress = progress(!json);
     let items = Arc::new(Mutex::new(Vec::new()));
     let (seen, bar) = (items.clone(), progress.clone());
@@ -90,7 +92,7 @@ pub(super) async fn sweep(app: &App, dry_run: bool, engine: Option<EngineName>, 
     let report = app.sweeper.sweep(&SweepRequest { dry_run, engine, outdated }, observer).await?;
     progress.finish_and_clear();
     let items = std::mem::take(&mut *items.lock().unwrap_or_else(PoisonError::into_inner));
-    let view = SweepView { discovery, ..SweepView::new(dry_run, &report, items) };
+    let view = SweepView { reconciled, ..SweepView::new(dry_run, &report, items) };
     let status = view.status();
     Ok(Answer { text: if json { render::json(&view)? } else { render::sweep_text(&view) }, status })
 }
@@ -112,15 +114,15 @@ impl SweepView {
     pub fn new(dry_run: bool, report: &SweepReport, mut items: Vec<ItemView>) -> Self {
         items.sort_by(|a, b| (&a.engine, &a.stopped_at, &a.game_id).cmp(&(&b.engine, &b.stopped_at, &b.game_id)));
         let engines = report.engines.iter().map(|(name, report)| EngineView::new(name, report)).collect();
-        Self { dry_run, paused: report.paused.as_ref().map(PausedScope::from), discovery: None, engines, items }
+        Self { dry_run, paused: report.paused.as_ref().map(PausedScope::from), reconciled: None, engines, items }
     }
 
     fn status(&self) -> u8 {
         let cut_short = self.engines.iter().any(|engine| engine.error.is_some());
         let failed = self.engines.iter().any(|engine| engine.failed + engine.parked > 0);
         let paused = self.paused.is_some() || self.engines.iter().any(|engine| engine.paused.is_some());
-        let undiscovered = self.discovery.iter().flatten().any(|engine| engine.error.is_some());
-        match (cut_short, failed, paused, undiscovered) {
+        let unreconciled = self.reconciled.iter().flatten().any(|engine| engine.error.is_some());
+        match (cut_short, failed, paused, unreconciled) {
             // An order, and the whole reason why nothing was done.
             _ if self.paused.is_some() => 4,
             (true, _, _, _) => 3,

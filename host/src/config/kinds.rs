@@ -1,6 +1,6 @@
 //! The kinds of settings: how each is read from a file's value or the environment's text, and shown.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +52,7 @@ kinds! {
     u32, "must be a whole number", |text| text.parse().ok(), u32::to_string;
     u64, "must be a whole number", |text| text.parse().ok(), u64::to_string;
     usize, "must be a whole number", |text| text.parse().ok(), usize::to_string;
+    NonZeroU32, "must be a whole number, 1 or more", |text| text.parse().ok(), NonZeroU32::to_string;
     NonZeroUsize, "must be a whole number, 1 or more", |text| text.parse().ok(), NonZeroUsize::to_string;
     f64, "must be a number, such as 0.2", |text| text.parse().ok().filter(|n: &f64| n.is_finite()), f64::to_string;
     bool, "must be true or false", |text| text.parse().ok(), bool::to_string;

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use figment::Figment;
 use figment::value::{Dict, Value};
 
-use super::kinds::Kind;
+use super::BackendUrl;
+use super::kinds::{Kind, scalar_text};
 
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,21 @@ impl<'f> Section<'f> {
     /// The value of a key, or its default. A wrong value is reported, and the default stands in for it.
     pub(super) fn read<T: Kind>(&mut self, name: &str, default: T) -> T {
         self.read_if(name, default, |_| Ok(()))
+    }
+
+    /// A URL with one of these schemes, or none for the empty text. What is wrong with one is not shown: a password may
+    /// stand in it.
+    pub(super) fn url(&mut self, name: &str, schemes: &[&str], expected: &str) -> Option<BackendUrl> {
+        let given = self.values.remove(name);
+        let source = given.as_ref().map_or_else(|| "default".to_owned(), |value| self.source_of(value));
+        let text = given.as_ref().map(|value| scalar_text(value).unwrap_or_default()).unwrap_or_default();
+        let url = BackendUrl::with_scheme(text.trim(), schemes);
+        self.note(name, url.as_ref().map_or_else(String::new, ToString::to_string), source.clone());
+        if url.is_none() && given.is_some_and(|value| value.as_str() != Some("")) {
+            let (key, expected) = (self.key(name), expected.to_owned());
+            self.report.problems.push(Problem { key, value: String::new(), source, expected });
+        }
+        url
     }
 
     /// The same within bounds.

@@ -1,13 +1,14 @@
 //! Every setting: its key, default and bounds, in the order of `deploy/rtmanager.toml`, which describes them.
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Problem, Section};
-use super::types::{Config, Discovery, Endpoint, Engine, Http, Listen, Log, Policy, Store, Synchronous};
+use super::types::{Config, Discovery, Endpoint, Engine, Http, Leases, Listen, Log, Policy, Store, Synchronous};
 use super::{Environment, show_span};
+use crate::guarded::{CircuitOptions, GuardOptions};
 use crate::model::{EngineName, TenantId};
 use crate::ownership::{LabelNames, Ownership};
 use crate::runtime::{DEFAULT_POLICY_SETTINGS, Limits, SandboxOptions};
@@ -21,6 +22,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 const CENTURY_DAYS: u32 = 36_500;
+const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 pub(super) fn config(root: &mut Section, environment: &Environment) -> Config {
     let retention = DAY * root.within("container_retention_days", 30, 0..=CENTURY_DAYS);
@@ -29,15 +31,18 @@ pub(super) fn config(root: &mut Section, environment: &Environment) -> Config {
     let engines = root.named("engines", |name, section| engine(name, section, environment));
     let engines = if engines.is_empty() { default_engine(root, environment) } else { engines };
     let store = root.section("store", |section| store(section, environment));
-    let lease = root.section("lease", lease);
+    let (leases, lease) = root.section("lease", lease);
+    let lease_ttl = lease.ttl;
     let (discovery, ownership) = root.section("discovery", discovery);
+    let names = engines.iter().map(|(name, _)| name.clone()).collect();
     Config {
         log_retention: DAY * log_days,
         store,
+        leases,
         session: SessionOptions { lease, ownership },
-        sandbox: root.section("limits", limits),
+        sandbox: SandboxOptions { engines: names, ..root.section("limits", limits) },
         sweep_interval,
-        sweep: root.section("sweep", |section| sweep(section, retention)),
+        sweep: root.section("sweep", |section| sweep(section, retention, lease_ttl)),
         discovery,
         engines: engines.into_iter().collect(),
         policy: root.section("policy", policy),
@@ -49,12 +54,33 @@ pub(super) fn config(root: &mut Section, environment: &Environment) -> Config {
 
 fn store(section: &mut Section, environment: &Environment) -> Store {
     Store {
+        url: section.url(
+            "url",
+            &["postgres", "postgresql"],
+            "must be postgres://USER@HOST/DATABASE, or empty for the embedded store",
+        ),
+        max_connections: section.within("max_connections", TEN, NonZeroU32::MIN..=NonZeroU32::MIN.saturating_add(999)),
         path: section.read("path", environment.state_directory().join("rtmanager.db")),
         synchronous: section.read("synchronous", Synchronous::Normal),
     }
 }
 
-fn lease(section: &mut Section) -> LeaseOptions {
+fn lease(section: &mut Section) -> (Leases, LeaseOptions) {
+    let schemes =
+        ["redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"];
+    let leases = Leases {
+        url: section.url(
+            "url",
+            &schemes,
+            "must be redis://HOST:PORT or one of its kinds, or empty for leases in the store",
+        ),
+        prefix: section.read("prefix", "rtmanager:".to_owned()),
+        ca_certificate: section.read_if::<Option<PathBuf>>("ca_certificate", None, is_file),
+    };
+    (leases, lease_times(section))
+}
+
+fn lease_times(section: &mut Section) -> LeaseOptions {
     let default = LeaseOptions::default();
     let ttl = section.within("ttl", default.ttl, SECOND..=HOUR);
     let margin = section.within("margin", default.margin, 10 * MS..=HOUR);
@@ -69,7 +95,7 @@ fn lease(section: &mut Section) -> LeaseOptions {
 }
 
 fn limits(section: &mut Section) -> SandboxOptions {
-    let SandboxOptions { limits: default, concurrent_runs } = SandboxOptions::default();
+    let SandboxOptions { limits: default, concurrent_runs, engines } = SandboxOptions::default();
     let limits = Limits {
         memory_bytes: section.within("memory_bytes", default.memory_bytes, 1 << 16..=4 << 30),
         table_elements: section.within("table_elements", default.table_elements, 1..=10_000_000),
@@ -84,10 +110,10 @@ fn limits(section: &mut Section) -> SandboxOptions {
         stack_bytes: section.within("stack_bytes", default.stack_bytes, 64 << 10..=8 << 20),
     };
     let concurrent_runs = section.within("concurrent_runs", concurrent_runs, 1..=1_000);
-    SandboxOptions { limits, concurrent_runs }
+    SandboxOptions { limits, concurrent_runs, engines }
 }
 
-fn sweep(section: &mut Section, retention: Duration) -> SweepOptions {
+fn sweep(section: &mut Section, retention: Duration, lease_ttl: Duration) -> SweepOptions {
     let backoff_base = section.within("backoff_base", MINUTE, SECOND..=DAY);
     let backoff_cap = section.within("backoff_cap", 6 * HOUR, SECOND..=30 * DAY);
     if backoff_base > backoff_cap {
@@ -96,6 +122,8 @@ fn sweep(section: &mut Section, retention: Duration) -> SweepOptions {
     SweepOptions {
         retention,
         page_size: section.within("page_size", 200, 1..=10_000),
+        // With the pace of recovery, another third, what a dead host had claimed is taken up within one time to live.
+        claim_ttl: lease_ttl * 2 / 3,
         concurrency: section.within("concurrency", 8, 1..=256),
         retry: RetryOptions {
             backoff_base,
@@ -128,6 +156,7 @@ fn discovery(section: &mut Section) -> (Discovery, Ownership) {
     let discovery = Discovery {
         enabled: section.read("enabled", true),
         interval: section.within("interval", MINUTE, SECOND..=DAY),
+        close_after: section.within("close_after", HOUR, Duration::ZERO..=30 * DAY),
     };
     (discovery, Ownership { owner, labels })
 }
@@ -184,12 +213,24 @@ fn engine(name: &str, section: &mut Section, environment: &Environment) -> Engin
             section.problem("host", shown, "an https host needs tls_certificates, and only an https host takes them");
         }
     }
+    // Below limits.import_time together with following a removal, so that a run learns what became of it.
+    let request_timeout = section.within("request_timeout", 10 * SECOND, SECOND..=10 * MINUTE);
     Engine {
         endpoint,
-        // Below limits.import_time together with following a removal, so that a run learns what became of it.
-        request_timeout: section.within("request_timeout", 10 * SECOND, SECOND..=10 * MINUTE),
+        request_timeout,
         remove_volumes: section.read("remove_volumes", false),
+        guard: guard(section, request_timeout),
     }
+}
+
+fn guard(section: &mut Section, patience: Duration) -> GuardOptions {
+    let default = GuardOptions::default();
+    let circuit = CircuitOptions {
+        failures: section.within("circuit_failures", default.circuit.failures, 1..=1_000),
+        cooldown: section.within("circuit_cooldown", default.circuit.cooldown, SECOND..=HOUR),
+    };
+    let max_concurrency = section.within("max_concurrency", default.max_concurrency, 1..=256);
+    GuardOptions { max_concurrency, circuit, patience }
 }
 
 fn is_directory(path: &Option<PathBuf>) -> Result<(), String> {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::BackendUrl;
+use crate::guarded::GuardOptions;
 use crate::model::{EngineName, TenantId};
 use crate::runtime::SandboxOptions;
 use crate::session::SessionOptions;
@@ -18,9 +20,11 @@ use crate::telemetry::LogFormat;
 pub struct Config {
     /// How long an entry of the operation log is kept.
     pub log_retention: Duration,
-    /// The embedded store.
+    /// Where records are.
     pub store: Store,
-    /// Leases, and whose containers are ours.
+    /// Where leases are.
+    pub leases: Leases,
+    /// Times of leases, and whose containers are ours.
     pub session: SessionOptions,
     /// What bounds policies' runs.
     pub sandbox: SandboxOptions,
@@ -28,7 +32,7 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// How a sweep goes about it; the retention floor is here.
     pub sweep: SweepOptions,
-    /// Discovery of labelled containers.
+    /// How the records are held against the engines.
     pub discovery: Discovery,
     /// The container engines, by name. At least one.
     pub engines: BTreeMap<EngineName, Engine>,
@@ -42,13 +46,37 @@ pub struct Config {
     pub log: Log,
 }
 
-/// The embedded store.
+/// Where records, operation log and pauses are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
-    /// Its file.
+    /// PostgreSQL; none for the embedded store.
+    pub url: Option<BackendUrl>,
+    /// Connections to PostgreSQL at once, at most.
+    pub max_connections: NonZeroU32,
+    /// The embedded store's file.
     pub path: PathBuf,
-    /// What a commit survives.
+    /// What a commit of the embedded store survives.
     pub synchronous: Synchronous,
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.url {
+            Some(url) => url.fmt(f),
+            None => self.path.display().fmt(f),
+        }
+    }
+}
+
+/// Where leases are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leases {
+    /// Redis; none for the store.
+    pub url: Option<BackendUrl>,
+    /// Begins every key in Redis.
+    pub prefix: String,
+    /// Authorities to trust instead of the system's, for TLS to Redis.
+    pub ca_certificate: Option<PathBuf>,
 }
 
 /// SQLite's synchronous level.
@@ -79,13 +107,15 @@ impl Synchronous {
     }
 }
 
-/// Discovery of labelled containers.
+/// How the records are held against the engines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discovery {
-    /// Off where a platform writes the records.
+    /// Whether labelled containers become records. Off where a platform writes them.
     pub enabled: bool,
     /// Time between two looks at an engine.
     pub interval: Duration,
+    /// How long a container must have been missing before its record is closed.
+    pub close_after: Duration,
 }
 
 /// A container engine.
@@ -97,6 +127,8 @@ pub struct Engine {
     pub request_timeout: Duration,
     /// Whether a container's anonymous volumes go with it.
     pub remove_volumes: bool,
+    /// How much it is asked at once, and when not at all.
+    pub guard: GuardOptions,
 }
 
 /// Where an engine listens.

@@ -48,11 +48,15 @@ impl Inner {
     /// Logs first: what made the run panic may do the same to the attempt to write its entry.
     async fn report_loss(&self, begun: Begun, error: &JoinError) {
         let Begun { run_id, started_at, request, tenant } = begun;
-        self.ports.metrics.entry_lost();
         tracing::error!(
             %run_id, game_id = %request.game_id, op_source = %request.op_source, source_ref = %request.source_ref,
             %error, "the host failed during a run; its lease ends by its time to live"
         );
+        // Recovery looks at what the run has done; here, nobody knows.
+        if !matches!(self.ports.records.supersede_run(&run_id).await, Ok(None)) {
+            return;
+        }
+        self.ports.metrics.entry_lost();
         let tenant = tenant.get().cloned();
         let policy_digest = self.registry.binding(tenant.as_ref()).policy.digest().clone();
         let run = RunContext { run_id, request, game: None, tenant, policy_digest, started_at };

@@ -31,6 +31,8 @@ error_codes! {
     SERVICE_UNAVAILABLE = "service_unavailable";
     /// Something that no caller can mend.
     INTERNAL_ERROR = "internal_error";
+    /// The host ended before the run did; the record is unchanged.
+    RUN_ABANDONED = "run_abandoned";
     /// A success that found the work done.
     REPLAY_NO_OP = "replay_no_op";
     /// The policy trapped.

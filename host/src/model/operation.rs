@@ -1,6 +1,6 @@
 //! Operations, and their entries in the log.
 
-use super::{ContainerId, ErrorCode, GameId, PolicyDigest, RunId, TenantId, Timestamp};
+use super::{ContainerId, ErrorCode, Fence, GameId, PolicyDigest, RunId, TenantId, Timestamp};
 
 /// One call of the operation, as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,8 @@ pub enum Author {
     Policy,
     /// The host, because the policy did not.
     Host,
+    /// Another host, or this one after a restart, because the run's host died.
+    Recovery,
 }
 
 impl Author {
@@ -106,6 +108,7 @@ impl Author {
         match self {
             Self::Policy => "policy",
             Self::Host => "host",
+            Self::Recovery => "recovery",
         }
     }
 
@@ -114,6 +117,7 @@ impl Author {
         match text {
             "policy" => Some(Self::Policy),
             "host" => Some(Self::Host),
+            "recovery" => Some(Self::Recovery),
             _ => None,
         }
     }
@@ -154,6 +158,8 @@ pub struct OperationEntry {
     pub finished_at: Timestamp,
     /// The policy that ran.
     pub policy_digest: PolicyDigest,
+    /// The run's fence; none if it never read its record under a lease.
+    pub fence: Option<Fence>,
     /// Who wrote this account.
     pub author: Author,
     /// A fault that stands beside the policy's account.

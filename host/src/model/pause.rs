@@ -66,4 +66,8 @@ pub struct Census {
     pub removed_recently: u64,
     /// Removals that operators allowed beyond the limit within the rolling window.
     pub allowance: u64,
+    /// Of the removed, those that the asking walk had claimed.
+    pub removed_by_walk: u64,
+    /// Stopped records that other walks have claimed: each may become a removal.
+    pub claimed: u64,
 }

@@ -134,6 +134,6 @@ pub struct TrackedRuntime {
     pub cleanup: CleanupState,
 }
 
-/// Grows with every lease of a game; a write under an older one than the record has seen is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Issued by the record store as a run begins; grows. A change under an older one than the record's is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(pub u64);

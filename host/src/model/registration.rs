@@ -139,6 +139,11 @@ impl CleanupState {
         }
     }
 
+    /// Whether the game may be offered at `now` as far as this state goes.
+    pub fn is_offered(&self, now: Timestamp) -> bool {
+        self.parked.is_none() && self.wait_until.is_none_or(|until| until <= now)
+    }
+
     /// Forgets wait, failures and parking. A hold stays.
     pub fn void(&mut self) {
         *self = Self { hold: self.hold.take(), ..Self::default() };

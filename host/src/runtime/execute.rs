@@ -11,7 +11,7 @@ use super::fault::{self, Exceeded};
 use super::store::RunState;
 use super::{Limits, Policy};
 use crate::metrics::{Metrics, Phase};
-use crate::model::{Fault, Outcome, Request, Timestamp, TrackedRuntime, bounded_text};
+use crate::model::{EngineName, Fault, Outcome, Request, Timestamp, TrackedRuntime, bounded_text};
 use crate::session::Session;
 
 const REASON_BYTES: usize = 256;
@@ -80,17 +80,17 @@ pub struct Execution {
 
 impl Policy {
     /// Runs the policy in a fresh instance. Returns within the limits, whatever the policy does, but does
-    /// not release the session's lease.
+    /// not release the session's lease. `engine` is that of the game's record, by which the run finds its place.
     pub async fn execute(
         &self,
         session: Session,
         settings: Arc<WasiConfigVariables>,
         job: Job,
+        engine: Option<&EngineName>,
         metrics: &Metrics,
     ) -> Execution {
         let limits = &self.limits;
-        // The semaphore is never closed.
-        let Ok(_place) = tokio::time::timeout(limits.run_time, self.places.acquire()).await else {
+        let Ok(Some(_place)) = tokio::time::timeout(limits.run_time, self.places.take(engine)).await else {
             return Execution { session, answer: Err(fault::no_place(limits)) };
         };
         let mut store = Store::new(self.pre.engine(), RunState::new(session, settings, limits.clone()));

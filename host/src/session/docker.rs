@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::rules::ErrorChain;
 use super::{Error, Kind, Rule, Session, TimedOut};
-use crate::model::{Container, ContainerId, Removal};
+use crate::model::{Container, ContainerId, OpSource, Removal};
 use crate::ports::{ContainerEngine, EngineError};
 
 /// A removal that the run has asked an engine for.
@@ -28,15 +28,20 @@ impl Session {
 
     /// Removes the record's container and answers when it is gone.
     pub async fn remove(&mut self, container: &str) -> Result<Removal, Error> {
-        self.writable()?;
+        self.acting()?;
         let record = self.stopped_record()?;
         let own = record.container_id.clone().filter(|id| id.as_str() == container);
         let id = own.ok_or(Error::Denied(Rule::NotTheRecordsContainer))?;
+        // What the store knows of this run is that container.
+        if self.begun()?.runtime.record.container_id.as_ref() != Some(&id) {
+            return Err(Error::Conflict);
+        }
         let engine = self.engine()?;
         self.live_lease().await?;
         let Some(found) = self.look(engine.clone(), &id).await? else { return Ok(Removal::AlreadyGone) };
         self.check_owner(&found)?;
-        if found.state.is_live() {
+        // The reconciler closes records whose container is gone. Should another have come meanwhile, it stays.
+        if found.state.is_live() || self.run.request.op_source == OpSource::Reconciler.as_str() {
             return Err(Error::Conflict);
         }
         // Looking may have taken long.
@@ -87,7 +92,7 @@ impl Session {
             return Err(Error::Conflict);
         }
         // Reading may have taken long, too; a renewal now would only make what was read older.
-        self.fence().map(|_| ())
+        self.lease_lasts()
     }
 
     /// Inspects, and remembers absence.

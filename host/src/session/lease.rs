@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::rules::ErrorChain;
 use super::{Error, Kind, Rule, Session, TimedOut};
 use crate::metrics::LeaseResult;
-use crate::model::Fence;
 use crate::ports::LeaseToken;
 
 /// A release has a limit of its own: it happens when other limits are spent.
@@ -46,7 +45,6 @@ pub(super) enum Slot {
 
 pub(super) struct Held {
     token: LeaseToken,
-    pub(super) fence: Fence,
     /// On the monotonic clock, counted from before the call that granted it.
     valid_until: Duration,
     renew_at: Duration,
@@ -68,11 +66,11 @@ impl Session {
         let answer = self.call(Kind::Effect, async move { leases.try_acquire(&game, &sent, ttl).await }).await;
         let latency = self.ports.clock.monotonic().saturating_sub(asked_at);
         let (slot, answer, result) = match answer {
-            Ok(Ok(Some(fence))) => {
-                let held = Held { token, fence, valid_until: asked_at + ttl, renew_at: asked_at + ttl / 3 };
+            Ok(Ok(true)) => {
+                let held = Held { token, valid_until: asked_at + ttl, renew_at: asked_at + ttl / 3 };
                 (Slot::Held(held), Ok(true), LeaseResult::Acquired)
             }
-            Ok(Ok(None)) => (Slot::Refused, Ok(false), LeaseResult::Held),
+            Ok(Ok(false)) => (Slot::Refused, Ok(false), LeaseResult::Held),
             Ok(Err(error)) => {
                 let seen = Error::from_store(&error, "acquiring the lease");
                 (Slot::Uncertain(token), Err(seen), LeaseResult::Failed)
@@ -120,19 +118,19 @@ impl Session {
         Err(Error::Unavailable("the lease store did not take the lease back"))
     }
 
-    /// The lease, renewed if that is due, if a new effect may be started under it.
-    pub(super) async fn live_lease(&mut self) -> Result<Fence, Error> {
+    /// Renews the lease if that is due. An error if no new effect may be started under it.
+    pub(super) async fn live_lease(&mut self) -> Result<(), Error> {
         if self.time_to_renewal().is_some_and(|span| span.is_zero()) {
             self.renew().await;
         }
-        self.fence()
+        self.lease_lasts()
     }
 
-    /// The lease's fence, if as of now a new effect may be started under it.
-    pub(super) fn fence(&self) -> Result<Fence, Error> {
+    /// An error if as of now no new effect may be started under the lease.
+    pub(super) fn lease_lasts(&self) -> Result<(), Error> {
         let now = self.ports.clock.monotonic();
         match &self.lease {
-            Slot::Held(held) if now + self.options.lease.margin < held.valid_until => Ok(held.fence),
+            Slot::Held(held) if now + self.options.lease.margin < held.valid_until => Ok(()),
             Slot::Held(_) | Slot::Lost => Err(Error::LeaseLost),
             Slot::Never | Slot::Refused | Slot::Uncertain(_) | Slot::Released => {
                 Err(Error::Denied(Rule::LeaseRequired))
@@ -145,9 +143,9 @@ impl Session {
         matches!(self.lease, Slot::Held(_))
     }
 
-    /// Whether the run asked for the lease last when another operation held it.
+    /// Whether the run asked for the lease and did not get it: another operation held it, or the store failed.
     pub fn lease_was_refused(&self) -> bool {
-        matches!(self.lease, Slot::Refused)
+        matches!(self.lease, Slot::Refused | Slot::Uncertain(_))
     }
 
     /// None if there is nothing to renew.

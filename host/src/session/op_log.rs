@@ -3,12 +3,12 @@
 use super::rules::ErrorChain;
 use super::{Error, Kind, Rule, Session, TimedOut};
 use crate::model::{
-    Author, ContainerId, EntryId, ErrorCode, Fault, OP_KIND_CLEANUP, OperationEntry, Outcome, bounded_text,
+    Author, ContainerId, EntryId, ErrorCode, Fault, OP_KIND_CLEANUP, OperationEntry, Outcome, TenantId, bounded_text,
 };
 use crate::ports::StoreError;
 
 const MESSAGE_BYTES: usize = 1024;
-const RECEIVED_BYTES: usize = 256;
+pub(super) const RECEIVED_BYTES: usize = 256;
 
 /// A policy's account of its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,6 +182,7 @@ impl Session {
             started_at: self.run.started_at,
             finished_at: self.now(),
             policy_digest: self.run.policy_digest.clone(),
+            fence: self.begun.as_ref().map(|begun| begun.fence),
             author,
             fault: None,
         }
@@ -191,7 +192,8 @@ impl Session {
     fn report_lost(&self, entry: &OperationEntry, error: &str) {
         self.ports.metrics.entry_lost();
         tracing::error!(
-            run_id = %entry.run_id, game_id = %entry.game_id, op_kind = %entry.op_kind, op_source = %entry.op_source,
+            run_id = %entry.run_id, game_id = %entry.game_id, tenant = entry.tenant.as_ref().map(TenantId::as_str),
+            op_kind = %entry.op_kind, op_source = %entry.op_source, fence = entry.fence.map(|fence| fence.0),
             source_ref = %entry.source_ref, actor = entry.actor.as_deref(), image_ref = entry.image_ref.as_deref(),
             container_id = entry.container_id.as_ref().map(ContainerId::as_str), outcome = entry.outcome.as_str(),
             error_code = entry.error_code.as_ref().map(ErrorCode::as_str), error_message = entry.error_message.as_deref(),

@@ -1,25 +1,26 @@
 //! The run's record: read, and changed from stopped to removed.
 
+use std::time::Duration;
+
+use super::op_log::RECEIVED_BYTES;
 use super::{Error, Kind, Phase, Rule, Session, TimedOut};
-use crate::model::{ContainerId, RuntimeRecord, Status, TrackedRuntime};
-use crate::ports::{CasError, StatusChange};
+use crate::model::{
+    Begun, ContainerId, GameId, Intent, RuntimeRecord, Status, Timestamp, TrackedRuntime, bounded_text,
+};
+use crate::ports::{CasError, RecordStore, StatusChange, StoreError};
+
+/// What became of a change whose answer is lost is asked for at most so long,
+const SETTLING_TIME: Duration = Duration::from_secs(5);
+/// and again after each of these pauses, while the store does not answer.
+const SETTLING_PAUSES: [Duration; 4] =
+    [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
 
 impl Session {
     /// The record as it is now.
     pub async fn record(&mut self) -> Result<&RuntimeRecord, Error> {
         let game = self.run.game.clone().ok_or(Error::NotFound)?;
-        let records = self.ports.records.clone();
-        let found = match self.call(Kind::Read, async move { records.get(&game).await }).await {
-            Ok(Ok(found)) => found.ok_or(Error::NotFound)?,
-            Ok(Err(error)) => {
-                return Err(match Error::from_store(&error, "loading the record") {
-                    // A read has no effect whose outcome could be unknown.
-                    Error::OutcomeUnknown => Error::Unavailable("the record store's answer was lost"),
-                    other => other,
-                });
-            }
-            Err(TimedOut) => return Err(Error::Unavailable("the record store did not answer in time")),
-        };
+        let begins = self.phase == Phase::Handle && self.begun.is_none() && self.holds_lease() && self.acting().is_ok();
+        let found = if begins { self.begin(game).await? } else { self.load(game).await? };
         // The policy was chosen by the tenant that the record had when the run began.
         if self.run.tenant.as_ref() != Some(&found.record.tenant) {
             return Err(Error::Internal("the record appeared or changed hands during the run; try again"));
@@ -32,6 +33,35 @@ impl Session {
         }
         self.note_read(&found);
         Ok(&self.read.insert(found).record)
+    }
+
+    async fn load(&mut self, game: GameId) -> Result<TrackedRuntime, Error> {
+        let records = self.ports.records.clone();
+        let read = self.call(Kind::Read, async move { records.get(&game).await }).await;
+        found(read)
+    }
+
+    /// The first read under the lease is at once the run's beginning: from here on the store knows of it.
+    async fn begin(&mut self, game_id: GameId) -> Result<TrackedRuntime, Error> {
+        let request = &self.run.request;
+        let intent = Intent {
+            run_id: self.run.run_id.clone(),
+            game_id,
+            op_source: bounded_text(&request.op_source, RECEIVED_BYTES),
+            source_ref: bounded_text(&request.source_ref, RECEIVED_BYTES),
+            actor: request.actor.as_ref().map(|actor| bounded_text(actor, RECEIVED_BYTES)),
+            policy_digest: self.run.policy_digest.clone(),
+            started_at: self.run.started_at,
+            expires_at: self.now().saturating_add(self.options.lease.ttl),
+        };
+        let records = self.ports.records.clone();
+        let begun = found(self.call(Kind::Effect, async move { records.begin_run(&intent).await }).await)?;
+        Ok(self.begun.insert(begun).runtime.clone())
+    }
+
+    /// What the store answered when the run began.
+    pub(super) fn begun(&self) -> Result<&Begun, Error> {
+        self.begun.as_ref().ok_or(Error::Denied(Rule::RecordNotLoaded))
     }
 
     fn note_read(&mut self, found: &TrackedRuntime) {
@@ -67,13 +97,14 @@ impl Session {
         expected_container: Option<&str>,
         new_status: &Status,
     ) -> Result<(), Error> {
-        self.writable()?;
+        self.acting()?;
         if (expected_status, new_status) != (&Status::Stopped, &Status::Removed) {
             return Err(Error::Denied(Rule::OnlyStoppedToRemoved));
         }
         let game_id = self.stopped_record()?.game_id.clone();
         let expected_container = self.proven_gone(expected_container)?;
-        let fence = self.live_lease().await?;
+        let fence = self.begun()?.fence;
+        self.live_lease().await?;
         let change = StatusChange {
             game_id,
             expected_status: Status::Stopped,
@@ -83,14 +114,31 @@ impl Session {
             run_id: self.run.run_id.clone(),
             fence,
         };
-        let records = self.ports.records.clone();
-        match self.call(Kind::Effect, async move { records.compare_and_set(&change).await }).await {
+        match self.change(change).await {
             Ok(Ok(record)) => {
                 self.won = Some(record);
                 Ok(())
             }
             Ok(Err(error)) => Err(seen(&error)),
             Err(TimedOut) => Err(Error::OutcomeUnknown),
+        }
+    }
+
+    /// A change whose answer is lost or late is settled under the run's fence.
+    async fn change(&mut self, change: StatusChange) -> Result<Result<RuntimeRecord, CasError>, TimedOut> {
+        let (records, sent) = (self.ports.records.clone(), change.clone());
+        match self.call(Kind::Effect, async move { records.compare_and_set(&sent).await }).await {
+            Ok(Err(CasError::Store(StoreError::Unknown(_)))) | Err(TimedOut) => {
+                let (records, read) = (self.ports.records.clone(), self.stopped_record().ok().cloned());
+                let settling = async move {
+                    let at = settle(&*records, &change).await?;
+                    let lost =
+                        || CasError::Store(StoreError::Corrupt("the record that was changed is lost".to_owned()));
+                    Ok(as_changed(read.ok_or_else(lost)?, at))
+                };
+                self.call_within(SETTLING_TIME, Kind::Effect, settling).await
+            }
+            answer => answer,
         }
     }
 
@@ -103,6 +151,58 @@ impl Session {
         let proven = self.gone.iter().any(|(on, gone)| on == engine && *gone == container);
         if proven { Ok(Some(container)) } else { Err(unproven) }
     }
+}
+
+/// What a read of the record answered, as a policy sees it.
+fn found<T>(read: Result<Result<Option<T>, StoreError>, TimedOut>) -> Result<T, Error> {
+    match read {
+        Ok(Ok(found)) => found.ok_or(Error::NotFound),
+        Ok(Err(error)) => Err(match Error::from_store(&error, "loading the record") {
+            // A read has no effect whose outcome could be unknown.
+            Error::OutcomeUnknown => Error::Unavailable("the record store's answer was lost"),
+            other => other,
+        }),
+        Err(TimedOut) => Err(Error::Unavailable("the record store did not answer in time")),
+    }
+}
+
+/// What a change to `removed` made of a record. It may have got another incarnation since, which is not this run's.
+fn as_changed(record: RuntimeRecord, at: Timestamp) -> RuntimeRecord {
+    RuntimeRecord {
+        status: Status::Removed,
+        container_id: None,
+        removed_at: Some(at),
+        last_op_at: at,
+        version: record.version.saturating_add(1),
+        ..record
+    }
+}
+
+/// Gives up the run's right to change the record, after which what it has done to it is certain. Answers when the
+/// change was made.
+async fn settle(records: &dyn RecordStore, change: &StatusChange) -> Result<Timestamp, CasError> {
+    let mut answer = made(records, change).await;
+    for pause in SETTLING_PAUSES {
+        if !answer.as_ref().is_err_and(StoreError::is_retryable) {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        answer = made(records, change).await;
+    }
+    let not_made = || StoreError::Unavailable("the change was not made, and cannot be any more".into());
+    Err(CasError::Store(match answer {
+        Ok(Some(at)) => return Ok(at),
+        Ok(None) => not_made(),
+        Err(StoreError::Unavailable(error)) => StoreError::Unknown(error),
+        Err(error) => error,
+    }))
+}
+
+/// When the run has made its change. If it has not, it cannot any more, should its change still be under way.
+async fn made(records: &dyn RecordStore, change: &StatusChange) -> Result<Option<Timestamp>, StoreError> {
+    let given_up = || StoreError::Corrupt(format!("run {} was closed by another host", change.run_id));
+    let run = records.supersede_run(&change.run_id).await?.ok_or_else(given_up)?;
+    Ok(run.committed_at)
 }
 
 fn seen(error: &CasError) -> Error {

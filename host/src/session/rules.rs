@@ -68,6 +68,8 @@ rules! {
     AbsenceUnproven = "absence-unproven";
     /// A run writes one entry.
     OneEntryARun = "one-entry-a-run";
+    /// Nothing is done after the entry.
+    EntryIsLast = "entry-is-last";
     /// Success is written once it is proven.
     SuccessUnproven = "success-unproven";
     /// The entry's code does not have the form of one, or is the host's to give.

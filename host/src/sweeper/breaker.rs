@@ -17,6 +17,7 @@ pub struct BreakerOptions {
 pub(super) struct Budget {
     limit: u64,
     left: u64,
+    left_for_walk: u64,
     overdrawn: u64,
 }
 
@@ -27,7 +28,13 @@ impl Budget {
         let share = share_of(records, options.max_share);
         let limit = share.max(ALWAYS_ALLOWED).saturating_add(census.allowance);
         let left = limit.saturating_sub(census.removed_recently);
-        Self { limit, left, overdrawn: census.removed_recently.saturating_sub(limit) }
+        let by_others = census.removed_recently.saturating_sub(census.removed_by_walk).saturating_add(census.claimed);
+        Self {
+            limit,
+            left,
+            left_for_walk: limit.saturating_sub(by_others),
+            overdrawn: census.removed_recently.saturating_sub(limit),
+        }
     }
 
     /// Whether so many more removals would pass the limit.
@@ -35,9 +42,10 @@ impl Budget {
         candidates > self.left
     }
 
-    /// How many removals still fit.
-    pub(super) fn left(&self) -> u64 {
-        self.left
+    /// How many removals one walk may make from its beginning to its end: what others have claimed they may remove
+    /// meanwhile.
+    pub(super) fn left_for_walk(&self) -> u64 {
+        self.left_for_walk
     }
 
     /// How many removals there were beyond the limit.
@@ -70,7 +78,7 @@ mod tests {
     use super::*;
 
     fn census(not_removed: u64, removed_recently: u64, allowance: u64) -> Census {
-        Census { not_removed, due: 0, removed_recently, allowance }
+        Census { not_removed, removed_recently, allowance, ..Census::default() }
     }
 
     fn budget(census: Census) -> Budget {
@@ -97,8 +105,20 @@ mod tests {
     }
 
     #[test]
+    fn what_other_walks_have_claimed_is_left_to_them_but_is_among_the_candidates() {
+        let budget = budget(Census { claimed: 12, ..census(50, 5, 0) });
+        assert_eq!(budget.left_for_walk(), 3);
+        assert!(!budget.is_exceeded_by(15));
+    }
+
+    #[test]
+    fn what_the_walk_itself_has_removed_is_its_own() {
+        assert_eq!(budget(Census { removed_by_walk: 4, ..census(50, 5, 0) }).left_for_walk(), 19);
+    }
+
+    #[test]
     fn what_was_removed_within_the_day_is_used_up() {
-        assert_eq!(budget(census(50, 5, 0)).left(), 15);
-        assert_eq!(budget(census(50, 500, 0)).left(), 0);
+        assert_eq!(budget(census(50, 5, 0)).left_for_walk(), 15);
+        assert_eq!(budget(census(50, 500, 0)).left_for_walk(), 0);
     }
 }

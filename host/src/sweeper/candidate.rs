@@ -72,9 +72,7 @@ impl Inner {
                 let reason = format!("{}: {}", fault.code, fault.message);
                 self.failed(runtime, sweep, reason, Some(generation))
             }
-            ReviewResult::Busy => {
-                (Decision::Busy, "another operation on it is under way; the next sweep looks again".to_owned(), None)
-            }
+            ReviewResult::Busy(why) => (Decision::Busy, format!("{why}; the next sweep looks again"), None),
             ReviewResult::Handled(result) => self.handled(runtime, sweep, &result).await,
         }
     }

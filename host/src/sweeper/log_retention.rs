@@ -17,6 +17,8 @@ impl Sweeper {
             tracing::warn!("old entries of the operation log stay while the wall clock is in doubt");
             return Ok(0);
         }
+        // Those that nobody gave back; a game that is never asked for again would keep its row for ever.
+        ports.leases.prune(now, limit).await?;
         ports.operations.prune(now.saturating_sub(retention), limit).await
     }
 }

@@ -9,11 +9,20 @@ use super::breaker::Budget;
 use super::candidate::Dealt;
 use super::{Decision, EngineReport, Inner, SWEEPER, Sweep, WINDOW};
 use crate::metrics::SweepGauges;
-use crate::model::{Census, EngineName, Pause, PauseCause, PauseScope, TenantId};
-use crate::ports::StoreError;
+use crate::model::{Census, EngineName, Pause, PauseCause, PauseScope, TenantId, Timestamp};
+use crate::ports::{Claim, DueCursor, DuePage, StoreError};
 
 /// Pauses are read again after so long, so that one stops a walk within a page too.
 const PAUSES_LAST: Duration = Duration::from_secs(1);
+/// What other hosts have removed is counted again after so long,
+const COUNTS_LAST: Duration = Duration::from_secs(1);
+/// and for each page once fewer removals are left: other hosts may remove about as many between two counts.
+const CLOSE_TO_LIMIT: u64 = 2_000;
+/// Counts reach so far into the future.
+const COUNTED_AHEAD: Duration = Duration::from_secs(1);
+/// Rows that a sweep claims at a time, for each run that it may have under way: enough to keep them busy, and few for
+/// other hosts to wait for.
+const CLAIMED_AT_ONCE: u32 = 4;
 
 /// How far a walk goes.
 #[derive(Clone, Copy)]
@@ -30,6 +39,11 @@ impl Reach {
     /// Removes nothing, and counts all that is due.
     fn of_survey() -> Self {
         Self { removals: 0, due: u64::MAX, unrecorded: 0 }
+    }
+
+    /// Removes what the limit has left, which is asked again on the way, since other hosts remove as well.
+    fn of_sweep(unrecorded: u64) -> Self {
+        Self { removals: 0, due: 0, unrecorded }
     }
 }
 
@@ -71,7 +85,7 @@ impl Inner {
         report: &mut EngineReport,
     ) -> Result<(), StoreError> {
         report.paused = self.standing(engine).await?.engine;
-        report.census = self.census(sweep, engine).await?;
+        report.census = self.census(sweep, engine, "").await?;
         let budget = Budget::of(&self.options.breaker, &report.census);
         if sweep.dry_run {
             self.walk(sweep, engine, Reach::of_survey(), report).await?;
@@ -93,17 +107,20 @@ impl Inner {
                 return self.trip(breaker_pause(sweep, engine, &budget, &report.census, due), report).await;
             }
         }
-        let reach = Reach { removals: budget.left(), due: 0, unrecorded: self.unrecorded(engine) };
-        match self.walk(sweep, engine, reach, report).await? {
+        match self.walk(sweep, engine, Reach::of_sweep(self.unrecorded(engine)), report).await? {
             End::Complete => Ok(()),
             End::Paused(pause) => {
                 report.paused = Some(pause);
                 Ok(())
             }
             End::BeyondReach => {
-                let census = self.census(sweep, engine).await?;
+                let census = self.census(sweep, engine, "").await?;
                 let due = self.due_by_policy(sweep, engine).await?;
                 let budget = Budget::of(&self.options.breaker, &census);
+                if !budget.is_exceeded_by(due) {
+                    tracing::info!(%engine, "other walks had claimed what this one was not to remove; the next looks again");
+                    return Ok(());
+                }
                 self.trip(breaker_pause(sweep, engine, &budget, &census, due), report).await
             }
             End::EngineGone => {
@@ -139,9 +156,15 @@ impl Inner {
         report: &mut EngineReport,
     ) -> Result<End, StoreError> {
         let mut runs = JoinSet::new();
-        let end = self.offer_all(sweep, engine, reach, &mut runs, report).await;
+        let walk = self.lifecycle.fresh_id().to_string();
+        let end = self.offer_all(sweep, engine, reach, &walk, &mut runs, report).await;
         // Whatever ended the walk, what has begun is awaited and counted.
         while join_one(&mut runs, report).await {}
+        if !sweep.dry_run
+            && let Err(error) = self.ports.records.release_claims(&walk).await
+        {
+            tracing::warn!(%engine, %error, "claims of a sweep were not released; they end by themselves");
+        }
         match end? {
             _ if report.engine_gone => Ok(End::EngineGone),
             End::Complete if report.would_remove > reach.due => Ok(End::BeyondReach),
@@ -153,20 +176,30 @@ impl Inner {
         self: &Arc<Self>,
         sweep: &Sweep,
         engine: &EngineName,
-        reach: Reach,
+        mut reach: Reach,
+        walk: &str,
         runs: &mut JoinSet<Dealt>,
         report: &mut EngineReport,
     ) -> Result<End, StoreError> {
-        let page_size = self.options.page_size.max(1);
-        let mut cursor = None;
-        loop {
+        let (mut cursor, mut counted_at) = (None, Duration::ZERO);
+        'pages: loop {
             // Read anew for each page, and within a page that takes long: an operator's pause stops a long sweep.
             let mut standing = self.standing(engine).await?;
             if let Some(pause) = standing.engine.filter(|_| !sweep.dry_run) {
                 return Ok(End::Paused(pause));
             }
             let mut read_at = self.elapsed(sweep);
-            let page = self.ports.records.due(engine, sweep.floor, sweep.now, cursor.as_ref(), page_size).await?;
+            let (page, claimed_until) = self.next_page(sweep, engine, walk, cursor.as_ref()).await?;
+            // Counted after the claim, never before: of two walks at once the one that counts later sees the other's
+            // claim. If both counted first, each would take all that is left for its own.
+            let removed = self.removed(engine, reach, report);
+            let is_close = reach.removals.saturating_sub(removed) < CLOSE_TO_LIMIT;
+            if !sweep.dry_run && (is_close || self.elapsed(sweep).saturating_sub(counted_at) >= COUNTS_LAST) {
+                let mut census = self.census(sweep, engine, walk).await?;
+                census.removed_by_walk += self.unrecorded(engine).saturating_sub(reach.unrecorded);
+                reach.removals = Budget::of(&self.options.breaker, &census).left_for_walk();
+                counted_at = self.elapsed(sweep);
+            }
             for runtime in page.rows {
                 let may_remove = self.place(engine, reach, runs, report).await;
                 if report.engine_gone {
@@ -182,12 +215,16 @@ impl Inner {
                         return Ok(End::Paused(pause));
                     }
                 }
+                // A slow engine: the rest has to be claimed anew, for it may be another walk's by now.
+                if claimed_until.is_some_and(|end| end <= self.present(sweep)) {
+                    continue 'pages;
+                }
+                cursor = Some(DueCursor::after(&runtime));
                 let (inner, sweep, paused) = (self.clone(), sweep.clone(), standing.tenants.clone());
                 runs.spawn(async move { inner.offer(&sweep, runtime, &paused, may_remove).await });
             }
-            match page.next {
-                Some(next) => cursor = Some(next),
-                None => return Ok(End::Complete),
+            if page.next.is_none() {
+                return Ok(End::Complete);
             }
         }
     }
@@ -202,14 +239,46 @@ impl Inner {
         report: &mut EngineReport,
     ) -> bool {
         loop {
-            let removed = (report.removed + self.unrecorded(engine)).saturating_sub(reach.unrecorded);
+            let removed = self.removed(engine, reach, report);
             let under_way = u64::try_from(runs.len()).unwrap_or(u64::MAX);
             let undecided = removed < reach.removals && removed.saturating_add(under_way) >= reach.removals;
-            if runs.len() < self.options.concurrency.max(1) && !undecided {
+            if runs.len() < self.concurrency(engine) && !undecided {
                 return removed < reach.removals;
             }
             join_one(runs, report).await;
         }
+    }
+
+    /// Removals of this walk, be their records written or not.
+    fn removed(&self, engine: &EngineName, reach: Reach, report: &EngineReport) -> u64 {
+        (report.removed + self.unrecorded(engine)).saturating_sub(reach.unrecorded)
+    }
+
+    /// Rows to offer. A sweep claims them, few at a time, and must offer them before the claim ends: from then on
+    /// another host's walk may do so.
+    async fn next_page(
+        &self,
+        sweep: &Sweep,
+        engine: &EngineName,
+        walk: &str,
+        after: Option<&DueCursor>,
+    ) -> Result<(DuePage, Option<Timestamp>), StoreError> {
+        let (records, page_size) = (&self.ports.records, self.options.page_size.max(1));
+        if sweep.dry_run {
+            return Ok((records.due(engine, sweep.floor, sweep.now, after, page_size).await?, None));
+        }
+        let until = self.present(sweep).saturating_add(self.options.claim_ttl);
+        let claim = Claim { walk: walk.to_owned(), until };
+        let few = u32::try_from(self.options.concurrency).unwrap_or(u32::MAX).saturating_mul(CLAIMED_AT_ONCE);
+        let limit = page_size.min(few.max(1));
+        Ok((records.claim_due(engine, sweep.floor, sweep.now, after, limit, &claim).await?, Some(until)))
+    }
+
+    /// Runs at once on an engine: no more than it takes calls just now, or they would hold their leases while they
+    /// wait for it.
+    fn concurrency(&self, engine: &EngineName) -> usize {
+        let capacity = self.ports.engines.get(engine).map_or(usize::MAX, |engine| engine.capacity());
+        self.options.concurrency.min(capacity).max(1)
     }
 
     /// The pauses as they are now. That of the engine itself comes before a global one.
@@ -224,9 +293,11 @@ impl Inner {
         Ok(Standing { engine: of(&PauseScope::Engine(engine.clone())).or_else(|| of(&PauseScope::Global)), tenants })
     }
 
-    async fn census(&self, sweep: &Sweep, engine: &EngineName) -> Result<Census, StoreError> {
-        let window = sweep.now.saturating_sub(WINDOW);
-        let mut census = self.ports.records.census(engine, sweep.floor, sweep.now, window).await?;
+    async fn census(&self, sweep: &Sweep, engine: &EngineName, walk: &str) -> Result<Census, StoreError> {
+        // What others remove while the store counts is dated after this, and so is what a clock a little ahead dates.
+        let now = self.present(sweep).saturating_add(COUNTED_AHEAD);
+        let window = now.saturating_sub(WINDOW);
+        let mut census = self.ports.records.census(engine, sweep.floor, now, window, walk).await?;
         census.removed_recently = census.removed_recently.saturating_add(self.unrecorded(engine));
         Ok(census)
     }

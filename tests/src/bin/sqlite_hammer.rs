@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rtmanager::adapters::sqlite::{SqliteOptions, SqliteStore};
 use rtmanager::adapters::system_clock::SystemClock;
-use rtmanager::model::{RunId, Status};
+use rtmanager::model::{Intent, RunId, Status};
 use rtmanager::ports::{CasError, LeaseToken, StatusChange};
 use rtmanager_tests::contracts::fixture;
 
@@ -46,15 +46,17 @@ async fn work(store: &SqliteStore, id: u64, round: u64) -> anyhow::Result<Option
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(id.to_le_bytes()).for_each(|(to, from)| *to = from);
     let token = LeaseToken::from_bytes(bytes);
-    let Some(fence) = leases.try_acquire(&game, &token, Duration::from_secs(30)).await? else {
+    if !leases.try_acquire(&game, &token, Duration::from_secs(30)).await? {
         return Ok(None);
-    };
-    let record = records.get(&game).await?.context("the record is there")?.record;
+    }
+    let run_id = RunId::from_bytes(u128::from(id).to_be_bytes());
+    let intent = Intent { run_id: run_id.clone(), ..fixture::intent(1, &name) };
+    let begun = records.begin_run(&intent).await?.context("the record is there")?;
     let change = StatusChange {
-        expected_container: record.container_id,
+        expected_container: begun.runtime.record.container_id,
         new_status: Status::Stopped,
-        run_id: RunId::from_bytes(u128::from(id).to_be_bytes()),
-        fence,
+        run_id,
+        fence: begun.fence,
         ..fixture::removal(&name, 0)
     };
     let changed = match records.compare_and_set(&change).await {

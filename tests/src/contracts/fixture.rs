@@ -1,7 +1,7 @@
 //! Values for the clauses.
 
 use rtmanager::model::{
-    Author, ContainerId, EngineName, ErrorCode, Fence, GameId, Hold, Labels, LiveStatus, OP_KIND_CLEANUP,
+    Author, ContainerId, EngineName, ErrorCode, Fence, GameId, Hold, Intent, Labels, LiveStatus, OP_KIND_CLEANUP,
     OperationEntry, Outcome, Parked, PolicyDigest, Registration, RunId, RuntimeRecord, Status, TenantId, Timestamp,
     TrackedRuntime,
 };
@@ -98,8 +98,23 @@ pub fn entry(number: u64, name: &str) -> OperationEntry {
         started_at: at(number.saturating_sub(1)),
         finished_at: at(number),
         policy_digest: PolicyDigest::of(b"policy"),
+        fence: Some(Fence(7)),
         author: Author::Policy,
         fault: None,
+    }
+}
+
+/// What run `number` says of itself, whose lease ends at 60 s.
+pub fn intent(number: u128, name: &str) -> Intent {
+    Intent {
+        run_id: run(number),
+        game_id: game(name),
+        op_source: "auto_ttl".to_owned(),
+        source_ref: String::new(),
+        actor: None,
+        policy_digest: PolicyDigest::of(b"policy"),
+        started_at: at(0),
+        expires_at: at(60),
     }
 }
 

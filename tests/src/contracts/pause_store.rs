@@ -23,7 +23,7 @@ fn pause(scope: PauseScope, cause: PauseCause) -> Pause {
 }
 
 async fn allowance(stores: &Stores, name: &str, since: u64) -> u64 {
-    stores.records.census(&engine(name), at(0), at(20), at(since)).await.unwrap().allowance
+    stores.records.census(&engine(name), at(0), at(20), at(since), "").await.unwrap().allowance
 }
 
 async fn a_pause_is_set_and_listed_as_given(stores: &Stores) {
@@ -115,6 +115,6 @@ async fn an_allowance_counts_within_its_window_only(stores: &Stores) {
     stores.pauses.resume(&scope, at(9)).await.unwrap();
     assert_eq!(allowance(stores, "local", 9).await, 21);
     assert_eq!(allowance(stores, "local", 10).await, 0);
-    let before = stores.records.census(&engine("local"), at(0), at(8), at(0)).await.unwrap();
+    let before = stores.records.census(&engine("local"), at(0), at(8), at(0), "").await.unwrap();
     assert_eq!(before.allowance, 0, "dated in the future");
 }

@@ -41,6 +41,12 @@ super::clauses! { $ record_store, record_store_contract:
     a_new_container_for_a_removed_game_starts_a_new_incarnation,
     a_container_of_another_game_cannot_be_registered,
     a_container_that_was_removed_under_another_game_cannot_be_registered,
+    a_registration_on_the_version_that_was_judged_is_written,
+    a_registration_on_another_version_writes_nothing_and_is_not_refused,
+    a_registration_where_no_record_was_writes_nothing_once_there_is_one,
+    a_registration_on_the_right_version_is_refused_like_any_other,
+    one_of_many_registrations_on_one_version_at_once_is_written,
+    one_of_many_first_registrations_at_once_is_written,
 }
 
 async fn a_game_without_a_record_has_none(stores: &Stores) {
@@ -355,4 +361,76 @@ async fn a_container_that_was_removed_under_another_game_cannot_be_registered(st
     stores.records.compare_and_set(&removal("g", 1)).await.unwrap();
     let answer = stores.records.register(&stopped("h", 1), at(20)).await;
     assert!(matches!(answer, Err(RegisterError::ContainerTaken { game: owner, .. }) if owner == game("g")));
+}
+
+async fn a_registration_on_the_version_that_was_judged_is_written(stores: &Stores) {
+    let made = stores.records.register_if(None, &running("g", 1), at(10)).await.unwrap().unwrap();
+    assert_eq!((&made.status, made.version), (&Status::Running, 1));
+    let changed = stores.records.register_if(Some(1), &stopped("g", 1), at(20)).await.unwrap().unwrap();
+    assert_eq!((&changed.status, changed.version, changed.last_op_at), (&Status::Stopped, 2, at(20)));
+    assert_eq!(tracked(stores, "g").await.record, changed);
+    let again = stores.records.register_if(Some(2), &stopped("g", 1), at(30)).await.unwrap();
+    assert_eq!(again, Some(RuntimeRecord { last_op_at: at(30), ..changed }), "what stands there already");
+}
+
+async fn a_registration_on_another_version_writes_nothing_and_is_not_refused(stores: &Stores) {
+    register(stores, running("g", 1)).await;
+    register(stores, stopped("g", 1)).await;
+    register(stores, stopped("h", 9)).await;
+    let before = tracked(stores, "g").await;
+    let others = Registration { tenant: tenant("zeta"), ..running("g", 1) };
+    for registration in [running("g", 1), stopped("g", 1), running("g", 9), others] {
+        for version in [Some(1), Some(3)] {
+            let answer = stores.records.register_if(version, &registration, at(20)).await.unwrap();
+            assert_eq!(answer, None, "{version:?} {registration:?}");
+        }
+    }
+    assert_eq!(tracked(stores, "g").await, before);
+    assert_eq!(stores.records.register_if(Some(1), &running("new", 3), at(20)).await.unwrap(), None, "no record");
+    assert_eq!(stores.records.get(&game("new")).await.unwrap(), None);
+}
+
+async fn a_registration_where_no_record_was_writes_nothing_once_there_is_one(stores: &Stores) {
+    register(stores, running("g", 1)).await;
+    let before = tracked(stores, "g").await;
+    assert_eq!(stores.records.register_if(None, &stopped("g", 2), at(20)).await.unwrap(), None);
+    assert_eq!(tracked(stores, "g").await, before);
+}
+
+async fn a_registration_on_the_right_version_is_refused_like_any_other(stores: &Stores) {
+    register(stores, stopped("g", 1)).await;
+    let taken = stores.records.register_if(None, &stopped("h", 1), at(20)).await;
+    assert!(matches!(taken, Err(RegisterError::ContainerTaken { game: owner, .. }) if owner == game("g")));
+    let others = Registration { tenant: tenant("zeta"), ..running("g", 1) };
+    let foreign = stores.records.register_if(Some(1), &others, at(20)).await;
+    assert!(matches!(foreign, Err(RegisterError::OtherTenant(_))), "{foreign:?}");
+    stores.records.compare_and_set(&removal("g", 1)).await.unwrap();
+    let removed = stores.records.register_if(Some(2), &running("g", 1), at(20)).await;
+    assert!(matches!(removed, Err(RegisterError::ContainerRemoved(_))), "{removed:?}");
+}
+
+async fn one_of_many_registrations_on_one_version_at_once_is_written(stores: &Stores) {
+    register(stores, running("g", 1)).await;
+    assert_eq!(written_at_once(stores, Some(1)).await, 1);
+    assert_eq!(tracked(stores, "g").await.record.version, 2);
+}
+
+async fn one_of_many_first_registrations_at_once_is_written(stores: &Stores) {
+    assert_eq!(written_at_once(stores, None).await, 1);
+    assert_eq!(tracked(stores, "g").await.record.version, 1);
+}
+
+/// How many of many registrations of a game, each with a container of its own, are written.
+async fn written_at_once(stores: &Stores, version: Option<u64>) -> usize {
+    let tasks: Vec<_> = (0..16)
+        .map(|number| {
+            let (records, registration) = (stores.records.clone(), stopped("g", 100 + number));
+            tokio::spawn(async move { records.register_if(version, &registration, at(20)).await })
+        })
+        .collect();
+    let mut written = 0;
+    for task in tasks {
+        written += usize::from(task.await.unwrap().unwrap().is_some());
+    }
+    written
 }

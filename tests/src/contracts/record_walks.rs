@@ -231,11 +231,14 @@ async fn the_census_counts_one_engine(stores: &Stores) {
         let change = StatusChange { at: at(1_000 + number), ..removal(name, number) };
         stores.records.compare_and_set(&change).await.unwrap();
     }
-    let census = stores.records.census(&engine("local"), at(4), at(1_100), at(1_002)).await.unwrap();
-    assert_eq!(census, Census { not_removed: 4, due: 2, removed_recently: 1, allowance: 0 });
-    let ahead = stores.records.census(&engine("local"), at(4), at(1_001), at(0)).await.unwrap();
+    let census = stores.records.census(&engine("local"), at(4), at(1_100), at(1_002), "").await.unwrap();
+    assert_eq!(
+        census,
+        Census { not_removed: 4, due: 2, removed_recently: 1, allowance: 0, removed_by_walk: 0, claimed: 0 }
+    );
+    let ahead = stores.records.census(&engine("local"), at(4), at(1_001), at(0), "").await.unwrap();
     assert_eq!(ahead.removed_recently, 1, "b was removed while the clock was ahead");
-    let nowhere = stores.records.census(&engine("nowhere"), at(4), at(100), at(0)).await.unwrap();
+    let nowhere = stores.records.census(&engine("nowhere"), at(4), at(100), at(0), "").await.unwrap();
     assert_eq!(nowhere, Census::default());
 }
 
@@ -248,7 +251,7 @@ async fn the_census_does_not_count_held_waiting_and_parked_rows_as_due(stores: &
     dispose(stores, "e", wait(100)).await;
     stores.records.set_hold(&game("f"), Some(&hold(None))).await.unwrap();
     dispose(stores, "f", wait(50)).await;
-    let census = stores.records.census(&engine("local"), at(50), at(100), at(0)).await.unwrap();
+    let census = stores.records.census(&engine("local"), at(50), at(100), at(0), "").await.unwrap();
     assert_eq!(census.due, 3, "b, whose hold has expired, e, whose wait is over, and g");
 }
 
@@ -259,7 +262,7 @@ async fn the_census_counts_removals_of_earlier_incarnations(stores: &Stores) {
     }
     register(stores, Registration { container_id: None, status: LiveStatus::Stopped, ..stopped("g", 0) }).await;
     stores.records.compare_and_set(&StatusChange { expected_container: None, ..removal("g", 0) }).await.unwrap();
-    let census = stores.records.census(&engine("local"), at(0), at(1_000), at(1_000)).await.unwrap();
+    let census = stores.records.census(&engine("local"), at(0), at(1_000), at(1_000), "").await.unwrap();
     assert_eq!(census.removed_recently, 4);
 }
 

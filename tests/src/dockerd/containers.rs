@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::process::Command;
 use std::time::Duration;
 
+use bollard::errors::Error as BollardError;
 use bollard::models::{
     ContainerCreateBody, ContainerStateStatusEnum, HostConfig, RestartPolicy, RestartPolicyNameEnum,
 };
@@ -40,12 +41,11 @@ impl Dockerd {
     }
 
     async fn import(&self, reference: &str, labels: &Labels) {
-        let (repo, tag) = reference.split_once(':').expect("a reference with a tag");
         let label = |(name, value): (&String, &String)| format!("LABEL {name}={value:?}");
         let options = CreateImageOptions {
             from_src: Some("-".to_owned()),
-            repo: Some(repo.to_owned()),
-            tag: Some(tag.to_owned()),
+            // With its tag, which Podman does not take by itself.
+            repo: Some(reference.to_owned()),
             changes: labels.iter().map(label).collect(),
             ..CreateImageOptions::default()
         };
@@ -133,9 +133,11 @@ impl Dockerd {
     /// Waits until a container is in a state.
     pub async fn wait_for(&self, id: &ContainerId, wanted: ContainerStateStatusEnum) {
         for _ in 0..1_500 {
-            let state = self.docker().inspect_container(id.as_str(), None).await.expect("the container").state;
-            if state.and_then(|state| state.status) == Some(wanted) {
-                return;
+            match self.docker().inspect_container(id.as_str(), None).await {
+                Ok(found) if found.state.as_ref().and_then(|state| state.status) == Some(wanted) => return,
+                // Podman passes through states that the client library does not know.
+                Ok(_) | Err(BollardError::JsonDataError { .. }) => {}
+                Err(error) => panic!("container {id}: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -144,7 +146,11 @@ impl Dockerd {
 
     /// Whether the engine still has a container.
     pub async fn has(&self, id: &ContainerId) -> bool {
-        self.docker().inspect_container(id.as_str(), None).await.is_ok()
+        match self.docker().inspect_container(id.as_str(), None).await {
+            Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => false,
+            Ok(_) | Err(BollardError::JsonDataError { .. }) => true,
+            Err(error) => panic!("container {id}: {error}"),
+        }
     }
 
     /// Removes a container whatever it does, behind the adapter's back.

@@ -90,6 +90,7 @@ fn logged(id: u64, code: Option<ErrorCode>, fault: Option<Fault>) -> LoggedOpera
         started_at: at(-1),
         finished_at: at(0),
         policy_digest: PolicyDigest::of(b"policy"),
+        fence: Some(rtmanager::model::Fence(7)),
         author: Author::Policy,
         fault,
     };

@@ -71,7 +71,7 @@ async fn a_held_game_and_a_game_under_another_operation_are_conflicts() {
 
     let leases = site.store.leases(site.clock.clone());
     let token = LeaseToken::from_bytes([1; 32]);
-    leases.try_acquire(&"leased".parse().unwrap(), &token, Duration::from_secs(60)).await.unwrap().unwrap();
+    leases.try_acquire(&"leased".parse().unwrap(), &token, Duration::from_secs(60)).await.unwrap();
     assert_eq!(site.client.delete(&path("leased")).await.problem(), (409, "conflict".to_owned()));
     assert_eq!(site.engine.containers().len(), 2);
 }

@@ -13,6 +13,7 @@ use rtmanager::model::{
     ContainerId, EntryId, ErrorCode, LiveStatus, OperationEntry, Outcome, PolicyDigest, Registration, RunId, Timestamp,
 };
 use rtmanager::ports::Clock;
+use rtmanager::reconciler::{Options, Reconciler};
 use rtmanager::registry::{Binding, Registry};
 use rtmanager::runtime::{DEFAULT_POLICY, Sandbox};
 use rtmanager::session::Ports;
@@ -28,6 +29,7 @@ pub struct Site {
     pub store: Arc<MemoryStore>,
     pub engine: Arc<MemoryEngine>,
     pub script: Script,
+    pub reconciler: Arc<Reconciler>,
     pub shutdown: CancellationToken,
     pub served: tokio::task::JoinHandle<bool>,
     pub directory: tempfile::TempDir,
@@ -81,7 +83,12 @@ impl Site {
         let policy = sandbox.load(DEFAULT_POLICY).unwrap();
         let registry = Arc::new(Registry::new(Binding::new(policy, &BTreeMap::new()), []));
         let import_time = config.sandbox.limits.import_time;
+        let options = Options { discovers: config.discovery.enabled, ..Options::new(config.session.ownership.clone()) };
+        let (name, looked_at) = ("local".parse().unwrap(), ports.engines.values().next().unwrap().clone());
+        let (records, wall) = (ports.records.clone(), clock.clone());
+        let reconciler = Arc::new(Reconciler::new(looked_at, name, records, wall, options));
         let services = Services {
+            reconcilers: BTreeMap::from([("local".parse().unwrap(), reconciler.clone())]),
             lifecycle: Lifecycle::new(ports.clone(), registry, config.session.clone(), import_time).unwrap(),
             ports,
             pauses: script.pauses(store.pauses()),
@@ -91,7 +98,7 @@ impl Site {
         let client = Client::of(server.listen());
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(server.run(Arc::new(services), shutdown.clone()));
-        Self { client, clock, store, engine, script, shutdown, served, directory, _sandbox: sandbox }
+        Self { client, clock, store, engine, script, reconciler, shutdown, served, directory, _sandbox: sandbox }
     }
 
     pub fn token(&self) -> String {
@@ -146,6 +153,7 @@ impl Site {
             started_at: at,
             finished_at: at,
             policy_digest: PolicyDigest::of(b"policy"),
+            fence: Some(rtmanager::model::Fence(7)),
             author: rtmanager::model::Author::Policy,
             fault: None,
         };

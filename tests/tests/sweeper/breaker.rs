@@ -102,7 +102,7 @@ async fn candidates_that_appear_during_a_sweep_do_not_get_past_the_limit() {
                 store.write_directly(record);
             }
         };
-        host.script.plan().meanwhile(Call::RecordDue, 1, appear);
+        host.script.plan().meanwhile(Call::RecordClaimDue, 1, appear);
         let mut options = with_breaker(0.0);
         (options.page_size, options.concurrency) = (page_size, concurrency);
         let sweeper = host.sweeper(options);
@@ -202,7 +202,7 @@ async fn within_one_walk_too() {
     let records: Vec<_> = (201..=210)
         .map(|n| (host.registration(&format!("late-{n}"), LiveStatus::Stopped, Some(&container(n))), n))
         .collect();
-    host.script.plan().meanwhile(Call::RecordDue, 1, async move {
+    host.script.plan().meanwhile(Call::RecordClaimDue, 1, async move {
         for (registration, n) in records {
             engine.create(&container(n), "image", Default::default());
             let stopped_at = Some(now.saturating_sub(RETENTION));

@@ -1,13 +1,17 @@
 //! A wall clock that was set makes ages that cannot be trusted.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rtmanager::adapters::memory::{Call, Failure};
-use rtmanager::model::{PauseCause, PauseScope, Timestamp};
-use rtmanager::ports::Clock as _;
+use rtmanager::model::{Pause, PauseCause, PauseScope, Timestamp};
+use rtmanager::ports::{Clock as _, PauseStore, StoreError};
 use rtmanager::sweeper::Sweeper;
 use rtmanager_tests::mock_host::{GAME, MockHost, container};
 use rtmanager_tests::sweeping::{DAY, RETENTION, sweep_options};
+use tokio::sync::Notify;
 
 use super::{dry_run, due_games, host, operators_pause, sweep};
 
@@ -39,6 +43,25 @@ async fn a_jump_back_pauses_everything() {
     host.clock.jump_to(right.saturating_sub(DAY));
     let reason = sweep(&sweeper).await.report.paused.unwrap().reason;
     assert!(reason.starts_with("the wall clock jumped back by 86400 s"), "{reason}");
+}
+
+#[tokio::test]
+async fn another_hosts_clock_that_is_right_again_confirms_no_other() {
+    let (host, one, right) = watching().await;
+    let other = host.successor(MockHost::builder()).sweeper(sweep_options());
+    sweep(&other).await;
+    let (jumped, later) = (right.saturating_add(RETENTION * 10), right.saturating_add(DAY));
+    host.clock.jump_to(jumped);
+    assert!(sweep(&one).await.report.paused.is_some() && sweep(&other).await.report.paused.is_some());
+    // The other's is set right first; both hosts are on one clock here, so each looks at it in turn.
+    host.advance(DAY);
+    host.clock.jump_to(later);
+    assert!(sweep(&other).await.report.paused.is_some(), "it did not set the pause, and lifts none");
+    host.clock.jump_to(jumped.saturating_add(DAY));
+    assert!(sweep(&one).await.report.paused.is_some(), "its clock is still wrong");
+    host.clock.jump_to(later);
+    assert!(sweep(&one).await.report.paused.is_none(), "it lifts its own");
+    assert!(host.has_container(&container(1)));
 }
 
 #[tokio::test]
@@ -165,5 +188,67 @@ async fn an_operators_pause_during_a_jump_outlives_it_and_its_end_confirms_no_cl
     host.clock.jump_to(right.saturating_add(RETENTION));
     host.pauses.resume(&PauseScope::Global, host.clock.now()).await.unwrap();
     assert_eq!(sweep(&sweeper).await.report.paused.unwrap().cause, PauseCause::ClockJump);
+    assert!(host.has_container(&container(1)));
+}
+
+/// Pauses of which one reading, once armed, is answered late.
+struct AnsweredLate {
+    inner: Arc<dyn PauseStore>,
+    armed: AtomicBool,
+    go: Notify,
+}
+
+#[async_trait]
+impl PauseStore for AnsweredLate {
+    async fn pause(&self, pause: &Pause) -> Result<bool, StoreError> {
+        self.inner.pause(pause).await
+    }
+
+    async fn resume(&self, scope: &PauseScope, at: Timestamp) -> Result<Option<Pause>, StoreError> {
+        self.inner.resume(scope, at).await
+    }
+
+    async fn resume_if(
+        &self,
+        scope: &PauseScope,
+        cause: PauseCause,
+        at: Timestamp,
+    ) -> Result<Option<Pause>, StoreError> {
+        self.inner.resume_if(scope, cause, at).await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        let pauses = self.inner.pauses().await;
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.go.notified().await;
+        }
+        pauses
+    }
+}
+
+#[tokio::test]
+async fn of_sweeps_that_begin_side_by_side_none_takes_anothers_pause_for_one_that_was_lifted() {
+    let host = host();
+    let pauses =
+        Arc::new(AnsweredLate { inner: host.pauses.clone(), armed: AtomicBool::new(false), go: Notify::new() });
+    let sweeper = Sweeper::new(host.ports.clone(), pauses.clone(), host.lifecycle.clone(), sweep_options());
+    host.stopped(GAME, &container(1)).await;
+    sweep(&sweeper).await;
+    host.clock.jump_to(host.clock.now().saturating_add(RETENTION * 10));
+    pauses.armed.store(true, Ordering::SeqCst);
+    let sweeps: Vec<_> = (0..2)
+        .map(|_| {
+            let sweeper = sweeper.clone();
+            tokio::spawn(async move { sweep(&sweeper).await })
+        })
+        .collect();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    pauses.go.notify_one();
+    for swept in sweeps {
+        let paused = swept.await.unwrap().report.paused;
+        assert_eq!(paused.map(|pause| pause.cause), Some(PauseCause::ClockJump));
+    }
     assert!(host.has_container(&container(1)));
 }

@@ -107,7 +107,7 @@ async fn a_store_that_fails_half_way_loses_nothing_of_what_was_done() {
     let host = host();
     let sweeper = host.sweeper(sweep_options());
     due_games(&host, 7).await;
-    host.script.plan().fail(Call::RecordDue, 2, Failure::Unavailable);
+    host.script.plan().fail(Call::RecordClaimDue, 2, Failure::Unavailable);
     let swept = sweep(&sweeper).await;
     assert_eq!(swept.engine().error.as_deref(), Some("the store is unavailable"));
     assert_eq!((swept.engine().removed, swept.items.len()), (3, 3), "the first page was ended");
@@ -134,13 +134,31 @@ async fn a_game_whose_lease_another_operation_holds_is_no_failure() {
     due_games(&host, 2).await;
     let (leases, token) = (host.store.leases(host.clock.clone()), LeaseToken::from_bytes([1; 32]));
     let held = "game-00001".parse().unwrap();
-    leases.try_acquire(&held, &token, std::time::Duration::from_secs(60)).await.unwrap().unwrap();
+    leases.try_acquire(&held, &token, std::time::Duration::from_secs(60)).await.unwrap();
     let swept = sweep(&sweeper).await;
     assert_eq!(swept.decisions(), [("game-00001", Decision::Busy), ("game-00002", Decision::Removed)]);
     assert_eq!((swept.engine().kept, swept.engine().failed), (1, 0));
     assert_eq!(host.record("game-00001").await.unwrap().cleanup, Default::default());
     leases.release(&held, &token).await.unwrap();
     assert_eq!(sweep(&sweeper).await.games(Decision::Removed), ["game-00001"]);
+}
+
+#[tokio::test]
+async fn leases_that_nobody_can_give_are_no_failure_of_the_games() {
+    for failure in [Failure::Unavailable, Failure::LoseRequest, Failure::LoseReply] {
+        let host = host();
+        let mut options = sweep_options();
+        options.retry.park_after = 2;
+        let sweeper = host.sweeper(options);
+        due_games(&host, 3).await;
+        host.script.plan().fail_always(Call::LeaseTryAcquire, failure);
+        for _ in 0..3 {
+            assert_eq!(sweep(&sweeper).await.games(Decision::Busy).len(), 3, "{failure:?}");
+        }
+        assert_eq!(host.record("game-00001").await.unwrap().cleanup, Default::default(), "{failure:?}");
+        host.script.plan().mend();
+        assert_eq!(sweep(&sweeper).await.games(Decision::Removed).len(), 3, "{failure:?}");
+    }
 }
 
 #[tokio::test]

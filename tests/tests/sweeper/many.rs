@@ -66,6 +66,10 @@ impl ContainerEngine for Watched {
     async fn ping(&self) -> Result<(), EngineError> {
         self.inner.ping().await
     }
+
+    fn capacity(&self) -> usize {
+        self.inner.capacity()
+    }
 }
 
 #[tokio::test]
@@ -160,9 +164,26 @@ async fn two_sweepers_on_one_store_remove_each_container_once_and_blame_no_game(
 }
 
 #[tokio::test]
+async fn an_engine_slower_than_the_claims_on_its_games_is_swept_to_the_end_all_the_same() {
+    let host = host();
+    due_games(&host, 6).await;
+    let mut options = sweep_options();
+    (options.concurrency, options.claim_ttl) = (1, Duration::from_secs(10));
+    for nth in 1..=6 {
+        let clock = host.clock.clone();
+        host.script.plan().meanwhile(Call::EngineRemove, nth, async move { clock.advance(Duration::from_secs(11)) });
+    }
+    assert_eq!(sweep(&host.sweeper(options)).await.engine().removed, 6);
+    let claims = host.script.journal().count(Call::RecordClaimDue);
+    assert!(claims > 3, "claimed anew whenever the claim had ended, not {claims} times");
+    assert_eq!(host.store.records().end_abandoned_claims(rtmanager::model::Timestamp::MAX).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn ten_thousand_candidates_are_swept_with_no_more_than_a_page_at_hand() {
     const COUNT: u64 = 10_000;
     const PAGE: u32 = 500;
+    const RUNS: usize = 125;
     let host = host();
     let template = host.stopped("template", &container(1)).await;
     host.store.delete_directly(&template.game_id);
@@ -174,13 +195,13 @@ async fn ten_thousand_candidates_are_swept_with_no_more_than_a_page_at_hand() {
     }
     host.advance(RETENTION);
     let mut options = sweep_options();
-    (options.page_size, options.concurrency) = (PAGE, 8);
+    (options.page_size, options.concurrency) = (PAGE, RUNS);
     let (dealt_with, most) = (Arc::new(AtomicUsize::default()), Arc::new(AtomicUsize::default()));
     let (seen, at_hand, script) = (dealt_with.clone(), most.clone(), host.script.clone());
     let observer = Arc::new(move |_: &SweepItem| {
         let seen = seen.fetch_add(1, Ordering::SeqCst);
         if seen % 100 == 0 {
-            let read = script.journal().count(Call::RecordDue) * PAGE as usize;
+            let read = script.journal().count(Call::RecordClaimDue) * PAGE as usize;
             at_hand.fetch_max(read.saturating_sub(seen), Ordering::SeqCst);
         }
     });
@@ -188,7 +209,7 @@ async fn ten_thousand_candidates_are_swept_with_no_more_than_a_page_at_hand() {
     assert_eq!(report.engines.values().map(|engine| engine.removed).sum::<u64>(), COUNT);
     assert_eq!(dealt_with.load(Ordering::SeqCst) as u64, COUNT);
     let most = most.load(Ordering::SeqCst);
-    assert!(most <= PAGE as usize + 8, "{most} rows were at hand");
+    assert!(most <= PAGE as usize + RUNS, "{most} rows were at hand");
 }
 
 #[tokio::test]

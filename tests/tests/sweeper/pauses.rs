@@ -96,7 +96,7 @@ async fn a_pause_stops_a_sweep_that_is_under_way() {
         due_games(&host, 9).await;
         let (pauses, pause) = (host.store.pauses(), operators_pause(&host, scope));
         let expected = pause.clone();
-        host.script.plan().meanwhile(Call::RecordDue, 2, async move {
+        host.script.plan().meanwhile(Call::RecordClaimDue, 2, async move {
             pauses.pause(&pause).await.unwrap();
         });
         let swept = sweep(&host.sweeper(sweep_options())).await;

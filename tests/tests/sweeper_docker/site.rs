@@ -25,7 +25,7 @@ pub(crate) struct Site {
     pub(crate) ports: Arc<Ports>,
     pub(crate) ownership: Ownership,
     pauses: Arc<dyn PauseStore>,
-    lifecycle: Lifecycle,
+    pub(crate) lifecycle: Lifecycle,
     _sandbox: Sandbox,
     _dir: tempfile::TempDir,
 }

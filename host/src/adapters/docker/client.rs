@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
-use bollard::query_parameters::{ListContainersOptions, RemoveContainerOptions};
+use bollard::models::EventMessage;
+use bollard::query_parameters::{EventsOptions, RemoveContainerOptions};
 use bollard::{BollardRequest, Docker};
+use futures_util::Stream;
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 use super::describe::{self, Described, Malformed};
+use super::raw::{Raw, escaped};
 use super::{ConnectError, Endpoint, transport};
 use crate::model::{ContainerId, Labels};
 
@@ -21,6 +25,8 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// the newest that the client library knows.
 const OLDEST_API: u32 = 25;
 const NEWEST_API: u32 = 53;
+/// So often a reading is tried that the engine answers with a fault of its own.
+const READ_TRIES: u32 = 3;
 /// No version negotiated yet.
 const UNKNOWN_API: u32 = 0;
 
@@ -64,6 +70,7 @@ struct UnsupportedApi {
 #[derive(Debug)]
 pub(super) struct Client {
     docker: Docker,
+    raw: Raw,
     timeout: Duration,
     /// The minor version in use, read by every request on its way out.
     api: Arc<AtomicU32>,
@@ -75,9 +82,10 @@ impl Client {
         let requested = Arc::clone(&api);
         // The library leaves the version out of the path, which means "the engine's newest": its answers
         // could change their meaning with an upgrade of the engine.
-        let docker = transport::open(endpoint, timeout, NEWEST_API)?
-            .with_request_modifier(move |request| with_version(request, requested.load(Ordering::Relaxed)));
-        Ok(Self { docker, timeout, api })
+        let (docker, raw) = transport::open(endpoint, timeout, NEWEST_API)?;
+        let docker =
+            docker.with_request_modifier(move |request| with_version(request, requested.load(Ordering::Relaxed)));
+        Ok(Self { docker, raw, timeout, api })
     }
 
     /// The client library, for requests to be made by [`Client::call`].
@@ -90,7 +98,7 @@ impl Client {
     }
 
     pub(super) async fn inspect(&self, id: &ContainerId) -> Result<Option<Described>, CallError> {
-        match self.call(|| self.docker.inspect_container(id.as_str(), None)).await {
+        match self.get(&format!("/containers/{id}/json")).await {
             Ok(answer) => describe::container(id, answer).map(Some).map_err(unreadable),
             Err(CallError::Absent) => Ok(None),
             Err(error) => Err(error),
@@ -105,14 +113,27 @@ impl Client {
 
     /// Containers in any state with their labels, as far as the engine honours the filter.
     pub(super) async fn list(&self, labels: &[(String, String)]) -> Result<Vec<(ContainerId, Labels)>, CallError> {
-        let wanted = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let options = ListContainersOptions {
-            all: true,
-            filters: Some(HashMap::from([("label".to_owned(), wanted)])),
-            ..ListContainersOptions::default()
-        };
-        let answer = self.call(|| self.docker.list_containers(Some(options.clone()))).await?;
+        let wanted: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let filters = escaped(&serde_json::json!({ "label": wanted }).to_string());
+        let answer: Vec<describe::Listed> = self.get(&format!("/containers/json?all=true&filters={filters}")).await?;
         answer.into_iter().map(describe::listed).collect::<Result<_, _>>().map_err(unreadable)
+    }
+
+    /// What happens to containers from now on. The engine has just answered; the stream itself is opened when it is
+    /// first polled, and is bounded by no time limit.
+    pub(super) async fn events(
+        &self,
+        labels: &[(String, String)],
+    ) -> Result<impl Stream<Item = Result<EventMessage, BollardError>> + Send + 'static + use<>, CallError> {
+        self.ping().await?;
+        let mut filters = HashMap::from([("type".to_owned(), vec!["container".to_owned()])]);
+        if !labels.is_empty() {
+            let wanted = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            filters.insert("label".to_owned(), wanted);
+        }
+        let docker = self.docker.clone();
+        let options = EventsOptions { filters: Some(filters), ..EventsOptions::default() };
+        Ok(docker.events(Some(options)))
     }
 
     /// The labels that an image gives to its containers; none if the image is gone.
@@ -124,6 +145,18 @@ impl Client {
             Err(CallError::Absent) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads. Podman answers 500 to whoever looks at a container, or lists it, while it goes: looking again tells.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        let prepare = |request| with_version(request, self.api.load(Ordering::Relaxed));
+        for _ in 1..READ_TRIES {
+            match self.call(|| self.raw.get(path, prepare)).await {
+                Err(CallError::Answered { status: 500, .. }) => {}
+                answer => return answer,
+            }
+        }
+        self.call(|| self.raw.get(path, prepare)).await
     }
 
     /// Makes a request in a version that the engine speaks, within the time limit.

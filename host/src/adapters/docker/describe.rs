@@ -1,9 +1,48 @@
 //! The engine's answers in our words. What an answer lacks or garbles is an error, never a default that
 //! a decision could rest on.
 
-use bollard::models::{ContainerInspectResponse, ContainerState as EngineState, ContainerSummary};
+use serde::Deserialize;
 
 use crate::model::{Container, ContainerId, ContainerState, Labels, Timestamp};
+
+/// Podman's word for a container whose process has ended and that it has not tidied up after.
+const STOPPED: &str = "stopped";
+
+/// The engine's description of a container, as far as it is used.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Inspected {
+    id: Option<String>,
+    name: Option<String>,
+    created: Option<String>,
+    image: Option<String>,
+    state: Option<Run>,
+    config: Option<Config>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Run {
+    status: Option<String>,
+    exit_code: Option<i64>,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    image: Option<String>,
+    labels: Option<Labels>,
+}
+
+/// A container in a listing. What it is doing is asked of itself.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Listed {
+    id: Option<String>,
+    labels: Option<Labels>,
+}
 
 /// An answer that lacks something, or says something else than was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,12 +57,12 @@ pub(super) struct Described {
     pub(super) image_id: String,
 }
 
-pub(super) fn container(asked: &ContainerId, answer: ContainerInspectResponse) -> Result<Described, Malformed> {
+pub(super) fn container(asked: &ContainerId, answer: Inspected) -> Result<Described, Malformed> {
     // The engine would resolve a name or prefix; that it described the one asked for is checked, not assumed.
     let id = answer.id.and_then(|id| id.parse::<ContainerId>().ok()).filter(|id| id == asked);
     let id = id.ok_or(Malformed("container id"))?;
     let run = answer.state.ok_or(Malformed("state"))?;
-    let state = run.status.map(|status| ContainerState::from_text(status.as_ref())).ok_or(Malformed("status"))?;
+    let state = run.status.as_deref().filter(|status| !status.is_empty()).map(state).ok_or(Malformed("status"))?;
     let finished_at = time(run.finished_at.as_deref(), "finish time")?;
     let config = answer.config.ok_or(Malformed("configuration"))?;
     let container = Container {
@@ -35,18 +74,22 @@ pub(super) fn container(asked: &ContainerId, answer: ContainerInspectResponse) -
         started_at: time(run.started_at.as_deref(), "start time")?,
         finished_at,
         image: config.image.unwrap_or_default(),
-        labels: config.labels.unwrap_or_default().into_iter().collect(),
+        labels: config.labels.unwrap_or_default(),
     };
     Ok(Described { container, image_id: answer.image.ok_or(Malformed("image id"))? })
 }
 
-pub(super) fn listed(summary: ContainerSummary) -> Result<(ContainerId, Labels), Malformed> {
-    let id = summary.id.and_then(|id| id.parse().ok()).ok_or(Malformed("container id"))?;
-    Ok((id, summary.labels.unwrap_or_default().into_iter().collect()))
+pub(super) fn listed(found: Listed) -> Result<(ContainerId, Labels), Malformed> {
+    let id = found.id.and_then(|id| id.parse().ok()).ok_or(Malformed("container id"))?;
+    Ok((id, found.labels.unwrap_or_default()))
+}
+
+fn state(status: &str) -> ContainerState {
+    if status == STOPPED { ContainerState::Exited } else { ContainerState::from_text(status) }
 }
 
 /// The engine says 0 for containers that never ran or still do.
-fn exit_code(run: &EngineState, state: &ContainerState, finished_at: Option<Timestamp>) -> Option<i64> {
+fn exit_code(run: &Run, state: &ContainerState, finished_at: Option<Timestamp>) -> Option<i64> {
     let ended = finished_at.is_some() && !matches!(state, ContainerState::Running | ContainerState::Paused);
     run.exit_code.filter(|_| ended)
 }
@@ -68,7 +111,7 @@ mod tests {
         digit.repeat(64).parse().unwrap()
     }
 
-    fn answer(state: &str, finished_at: &str) -> ContainerInspectResponse {
+    fn answer(state: &str, finished_at: &str) -> Inspected {
         serde_json::from_value(serde_json::json!({
             "Id": "a".repeat(64), "Name": "/web", "Created": "2026-01-31T12:00:00.123456789Z", "Image": "sha256:1",
             "State": { "Status": state, "ExitCode": 7, "StartedAt": "2026-01-31T12:00:01Z", "FinishedAt": finished_at },
@@ -86,6 +129,14 @@ mod tests {
         assert_eq!(found.created_at.unwrap().to_string(), "2026-01-31T12:00:00.123456Z");
         assert_eq!(found.finished_at.unwrap().to_string(), "2026-01-31T12:00:02Z");
         assert_eq!(found.labels.keys().collect::<Vec<_>>(), ["a", "z"]);
+    }
+
+    #[test]
+    fn a_container_that_podman_calls_stopped_has_ended_and_one_in_a_state_unheard_of_is_described_as_that() {
+        let described = |status| container(&id("a"), answer(status, "2026-01-31T12:00:00Z")).unwrap().container;
+        let stopped = described("stopped");
+        assert_eq!((stopped.state, stopped.exit_code), (ContainerState::Exited, Some(7)));
+        assert_eq!(described("initialized").state, ContainerState::Other("initialized".to_owned()));
     }
 
     #[test]

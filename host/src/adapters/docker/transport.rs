@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
 use bollard::{BollardRequest, ClientVersion, Docker};
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
 use hyper_rustls::HttpsConnector;
@@ -19,6 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::raw::{self, Raw};
 use super::{ConnectError, Endpoint};
 
 /// Connections kept for later requests. A sweep's removals on one engine rarely run wider.
@@ -28,7 +30,7 @@ const KEPT_FOR: Duration = Duration::from_secs(30);
 const API_VERSION: &str = "api-version";
 
 /// Makes the client without connecting yet.
-pub(super) fn open(endpoint: &Endpoint, timeout: Duration, newest_api: u32) -> Result<Docker, ConnectError> {
+pub(super) fn open(endpoint: &Endpoint, timeout: Duration, newest_api: u32) -> Result<(Docker, Raw), ConnectError> {
     match endpoint {
         Endpoint::Unix(socket) => {
             // The connector finds the path in place of the host, in hexadecimal.
@@ -48,20 +50,23 @@ fn over(
     address: &str,
     timeout: Duration,
     newest_api: u32,
-) -> Result<Docker, ConnectError> {
+) -> Result<(Docker, Raw), ConnectError> {
     // A request is sent twice only if the kept connection it was given to was closed before it was written.
     let client = Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(KEPT_CONNECTIONS)
         .pool_idle_timeout(KEPT_FOR)
         .build(connector);
-    let transport = move |request: BollardRequest| {
+    let send: Arc<raw::Send> = Arc::new(move |request: BollardRequest| {
         let answer = client.request(request);
-        async move { believable(answer.await?) }
-    };
+        async move { believable(answer.await?) }.boxed()
+    });
+    let raw = Raw::new(address.to_owned(), send.clone());
+    let transport = move |request: BollardRequest| send(request);
     // The library's own limit, in whole seconds, stands behind ours, which covers the answer's body too.
     let seconds = timeout.as_secs().saturating_add(1);
     let version = ClientVersion { major_version: 1, minor_version: newest_api as usize };
-    Docker::connect_with_custom_transport(transport, Some(address), seconds, &version).map_err(ConnectError::Client)
+    let docker = Docker::connect_with_custom_transport(transport, Some(address), seconds, &version);
+    Ok((docker.map_err(ConnectError::Client)?, raw))
 }
 
 /// A container's absence lets its record be closed, so only the engine's own word counts for it. An engine

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::{mpsc, watch};
 
 use crate::model::{Container, ContainerId, ContainerState, Labels, Removal};
-use crate::ports::{Clock, ContainerEngine, EngineError, Listing, PassedOver};
+use crate::ports::{Clock, ContainerEngine, EngineError, Hints, Listing, PassedOver};
 
 /// Containers and images by hand, with the rules of a real engine: a live container is not removed,
 /// a removal that has begun goes on when its caller hangs up, and ids are never names. Clones share it.
@@ -29,6 +30,12 @@ struct World {
     containers: BTreeMap<ContainerId, Container>,
     images: HashMap<String, Labels>,
     removal_time: Duration,
+    watchers: Vec<Watcher>,
+}
+
+struct Watcher {
+    labels: Vec<(String, String)>,
+    hints: mpsc::UnboundedSender<ContainerId>,
 }
 
 impl MemoryEngine {
@@ -65,6 +72,7 @@ impl MemoryEngine {
             image: image.to_owned(),
             labels: all,
         };
+        world.hint(&container);
         world.containers.insert(id.clone(), container);
     }
 
@@ -100,7 +108,11 @@ impl MemoryEngine {
 
     /// Makes a container go away, whatever it is doing. Answers whether there was one.
     pub fn vanish(&self, id: &ContainerId) -> bool {
-        let existed = self.lock().containers.remove(id).is_some();
+        let mut world = self.lock();
+        let gone = world.containers.remove(id);
+        gone.iter().for_each(|gone| world.hint(gone));
+        let existed = gone.is_some();
+        drop(world);
         self.shared.departures.send_modify(|departures| *departures = departures.wrapping_add(1));
         existed
     }
@@ -110,8 +122,25 @@ impl MemoryEngine {
         self.lock().containers.keys().cloned().collect()
     }
 
+    /// Ends every stream of hints, as a restart of the engine does.
+    pub fn cut_watchers(&self) {
+        self.lock().watchers.clear();
+    }
+
+    /// How many follow this engine.
+    pub fn watchers(&self) -> usize {
+        let mut world = self.lock();
+        world.watchers.retain(|watcher| !watcher.hints.is_closed());
+        world.watchers.len()
+    }
+
     fn change(&self, id: &ContainerId, change: impl FnOnce(&mut Container)) -> bool {
-        self.lock().containers.get_mut(id).map(change).is_some()
+        let mut world = self.lock();
+        let Some(container) = world.containers.get_mut(id) else { return false };
+        change(container);
+        let changed = container.clone();
+        world.hint(&changed);
+        true
     }
 
     /// Begins a removal as far as the container's state allows one.
@@ -155,6 +184,18 @@ impl MemoryEngine {
     }
 }
 
+impl World {
+    fn hint(&mut self, about: &Container) {
+        let wanted = |watcher: &Watcher| carries(about, &watcher.labels);
+        // Whoever does not listen any more is forgotten.
+        self.watchers.retain(|watcher| !wanted(watcher) || watcher.hints.send(about.id.clone()).is_ok());
+    }
+}
+
+fn carries(container: &Container, labels: &[(String, String)]) -> bool {
+    labels.iter().all(|(name, value)| container.labels.get(name) == Some(value))
+}
+
 /// What a removal found.
 enum Begun {
     Gone,
@@ -189,11 +230,17 @@ impl ContainerEngine for MemoryEngine {
             own.labels.retain(|name, value| of_image.and_then(|labels| labels.get(name)) != Some(value));
             own
         };
-        let wanted = |found: &Container| labels.iter().all(|(name, value)| found.labels.get(name) == Some(value));
+        let wanted = |found: &Container| carries(found, labels);
         let listed = world.containers.values().filter(|found| wanted(found)).map(with_own_labels);
         let (containers, of_images): (Vec<_>, Vec<_>) = listed.partition(wanted);
         let passed_over = of_images.into_iter().map(|spoofed| PassedOver::by_image(spoofed.id)).collect();
         Ok(Listing { containers, passed_over })
+    }
+
+    async fn watch(&self, labels: &[(String, String)]) -> Result<Option<Hints>, EngineError> {
+        let (hints, heard) = mpsc::unbounded_channel();
+        self.lock().watchers.push(Watcher { labels: labels.to_vec(), hints });
+        Ok(Some(stream::unfold(heard, async |mut heard| Some((heard.recv().await?, heard))).boxed()))
     }
 
     async fn ping(&self) -> Result<(), EngineError> {

@@ -28,9 +28,15 @@ macro_rules! calls {
 calls! {
     /// `RecordStore::get`
     RecordGet = "records.get",
+    /// `RecordStore::begin_run`
+    RecordBeginRun = "records.begin_run",
+    /// `RecordStore::supersede_run`
+    RecordSupersedeRun = "records.supersede_run",
+    /// `RecordStore::overdue_runs`
+    RecordOverdueRuns = "records.overdue_runs",
     /// `RecordStore::compare_and_set`
     RecordCompareAndSet = "records.compare_and_set",
-    /// `RecordStore::register`
+    /// `RecordStore::register` and `register_if`
     RecordRegister = "records.register",
     /// `RecordStore::list`
     RecordList = "records.list",
@@ -38,6 +44,12 @@ calls! {
     RecordByContainer = "records.by_container",
     /// `RecordStore::due`
     RecordDue = "records.due",
+    /// `RecordStore::claim_due`
+    RecordClaimDue = "records.claim_due",
+    /// `RecordStore::release_claims`
+    RecordReleaseClaims = "records.release_claims",
+    /// `RecordStore::end_abandoned_claims`
+    RecordEndAbandonedClaims = "records.end_abandoned_claims",
     /// `RecordStore::dispose`
     RecordDispose = "records.dispose",
     /// `RecordStore::void_waits`
@@ -68,6 +80,10 @@ calls! {
     LeaseRelease = "leases.release",
     /// `LeaseStore::held_until`
     LeaseHeldUntil = "leases.held_until",
+    /// `LeaseStore::ping`
+    LeasePing = "leases.ping",
+    /// `LeaseStore::prune`
+    LeasePrune = "leases.prune",
     /// `PauseStore::pause`
     PauseSet = "pauses.pause",
     /// `PauseStore::resume` and `resume_if`

@@ -21,6 +21,7 @@ impl MemoryOperationLog {
 impl OperationLog for MemoryOperationLog {
     async fn append(&self, entry: &OperationEntry) -> Result<EntryId, StoreError> {
         let mut state = self.store.lock();
+        state.runs.remove(&entry.run_id);
         if let Some(id) = state.entry_of_run.get(&entry.run_id) {
             return Ok(*id);
         }
@@ -59,8 +60,6 @@ impl OperationLog for MemoryOperationLog {
                 state.entry_of_run.remove(&logged.entry.run_id);
             }
         }
-        let super::State { rows, leases, .. } = &mut *state;
-        leases.retain(|game, slot| rows.contains_key(game) || slot.expires_at >= before);
         Ok(ids.len() as u64)
     }
 }

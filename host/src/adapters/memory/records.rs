@@ -6,11 +6,12 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, Row, State};
 use crate::model::{
-    Census, CleanupState, ContainerId, EngineName, Fence, GameId, Hold, Registration, RuntimeRecord, Status, TenantId,
-    Timestamp, TrackedRuntime,
+    Begun, Census, CleanupState, ContainerId, EngineName, Fence, GameId, Hold, Intent, OpenRun, Registration, RunId,
+    RuntimeRecord, Status, TenantId, Timestamp, TrackedRuntime,
 };
 use crate::ports::{
-    CasError, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, StatusChange, StoreError,
+    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, StatusChange,
+    StoreError,
 };
 
 /// The records of a [`MemoryStore`].
@@ -30,26 +31,53 @@ impl RecordStore for MemoryRecords {
         Ok(self.store.lock().rows.get(game).map(|row| row.tracked.clone()))
     }
 
+    async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
+        Ok(self.store.lock().begin_run(intent))
+    }
+
+    async fn supersede_run(&self, run: &RunId) -> Result<Option<OpenRun>, StoreError> {
+        Ok(self.store.lock().supersede_run(run))
+    }
+
+    async fn overdue_runs(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, Fence)>,
+        limit: u32,
+    ) -> Result<Vec<OpenRun>, StoreError> {
+        Ok(self.store.lock().overdue_runs(now, after, limit))
+    }
+
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {
         let mut state = self.store.lock();
         let row = state.rows.get_mut(&change.game_id).ok_or(CasError::NotFound)?;
         permits(row, change)?;
-        let earlier = row.tracked.record.clone();
+        let (earlier, claim) = (row.tracked.record.clone(), row.claim.clone());
         change_status(row, change);
         let later = row.tracked.record.clone();
-        state.note_removal(&earlier, &later);
+        state.note_removal(&earlier, &later, claim);
+        if let Some(run) = state.runs.get_mut(&change.run_id) {
+            run.committed_at = Some(change.at);
+        }
         Ok(later)
     }
 
     async fn register(&self, registration: &Registration, at: Timestamp) -> Result<RuntimeRecord, RegisterError> {
+        self.store.lock().register(registration, at)
+    }
+
+    async fn register_if(
+        &self,
+        version: Option<u64>,
+        registration: &Registration,
+        at: Timestamp,
+    ) -> Result<Option<RuntimeRecord>, RegisterError> {
         let mut state = self.store.lock();
-        state.admits(registration)?;
-        let row = state.rows.get(&registration.game_id);
-        let fence = row.map_or(Fence(0), |row| row.fence);
-        let tracked = registration.apply(row.map(|row| &row.tracked), at);
-        let record = tracked.record.clone();
-        state.rows.insert(registration.game_id.clone(), Row { tracked, fence });
-        Ok(record)
+        let current = state.rows.get(&registration.game_id).map(|row| row.tracked.record.version);
+        if current != version {
+            return Ok(None);
+        }
+        state.register(registration, at).map(Some)
     }
 
     async fn list(
@@ -77,15 +105,49 @@ impl RecordStore for MemoryRecords {
         limit: u32,
     ) -> Result<DuePage, StoreError> {
         let state = self.store.lock();
-        let rows = state.rows.values().map(|row| &row.tracked).filter(|row| row.record.engine == *engine);
-        let due = rows.filter(|row| is_due(row, floor, now));
-        let mut placed: Vec<_> = due.map(|row| (place(row), row)).collect();
-        placed.retain(|(place, _)| after.is_none_or(|after| Place::from(after) < *place));
-        placed.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let limit = limit.max(1) as usize;
-        let rows: Vec<_> = placed.iter().take(limit).map(|(_, row)| (*row).clone()).collect();
-        let next = rows.last().filter(|_| rows.len() == limit).map(|row| place(row).into());
-        Ok(DuePage { rows, next })
+        let rows = state.rows.values().map(|row| &row.tracked);
+        let due = rows.filter(|row| row.record.engine == *engine && is_due(row, floor, now));
+        Ok(page(due, after, limit))
+    }
+
+    async fn claim_due(
+        &self,
+        engine: &EngineName,
+        floor: Timestamp,
+        now: Timestamp,
+        after: Option<&DueCursor>,
+        limit: u32,
+        claim: &Claim,
+    ) -> Result<DuePage, StoreError> {
+        let mut state = self.store.lock();
+        let is_free = |row: &&Row| row.claim.as_ref().is_none_or(|held| held.until <= now || held.walk == claim.walk);
+        let rows = state.rows.values().filter(is_free).map(|row| &row.tracked);
+        let due = rows.filter(|row| row.record.engine == *engine && is_due(row, floor, now));
+        let claimed = page(due, after, limit);
+        for runtime in &claimed.rows {
+            if let Some(row) = state.rows.get_mut(&runtime.record.game_id) {
+                row.claim = Some(claim.clone());
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn release_claims(&self, walk: &str) -> Result<(), StoreError> {
+        for row in self.store.lock().rows.values_mut() {
+            row.claim.take_if(|claim| claim.walk == walk);
+        }
+        Ok(())
+    }
+
+    async fn end_abandoned_claims(&self, now: Timestamp) -> Result<Vec<EngineName>, StoreError> {
+        let mut engines = BTreeSet::new();
+        for row in self.store.lock().rows.values_mut() {
+            let was_claimed = row.claim.take_if(|claim| claim.until <= now).is_some();
+            if was_claimed && row.tracked.record.status == Status::Stopped {
+                engines.insert(row.tracked.record.engine.clone());
+            }
+        }
+        Ok(engines.into_iter().collect())
     }
 
     async fn dispose(&self, game: &GameId, version: u64, disposition: &Disposition) -> Result<bool, StoreError> {
@@ -93,6 +155,7 @@ impl RecordStore for MemoryRecords {
         let Some(row) = state.rows.get_mut(game).filter(|row| row.tracked.record.version == version) else {
             return Ok(false);
         };
+        row.claim = None;
         let cleanup = &mut row.tracked.cleanup;
         cleanup.void();
         match disposition {
@@ -151,18 +214,21 @@ impl RecordStore for MemoryRecords {
         floor: Timestamp,
         now: Timestamp,
         window_start: Timestamp,
+        walk: &str,
     ) -> Result<Census, StoreError> {
         let state = self.store.lock();
         let rows = || state.rows.values().map(|row| &row.tracked).filter(|row| row.record.engine == *engine);
         let is_held = |row: &TrackedRuntime| row.cleanup.hold.as_ref().is_some_and(|hold| hold.is_active(now));
         let is_recent = |of: &EngineName, at| of == engine && (window_start..=now).contains(&at);
-        let removals = state.removals.iter().filter(|past| is_recent(&past.engine, past.at));
+        let removals = || state.removals.iter().filter(|past| is_recent(&past.engine, past.at));
         let allowances = state.allowances.iter().filter(|past| is_recent(&past.engine, past.at));
         Ok(Census {
             not_removed: rows().filter(|row| row.record.status != Status::Removed).count() as u64,
             due: rows().filter(|row| is_due(row, floor, now) && !is_held(row)).count() as u64,
-            removed_recently: removals.count() as u64,
+            removed_recently: removals().count() as u64,
+            removed_by_walk: removals().filter(|past| past.walk.as_deref() == Some(walk)).count() as u64,
             allowance: allowances.map(|past| past.removals).sum(),
+            claimed: state.rows.values().filter(|row| row.counts_as_claimed(engine, now, walk)).count() as u64,
         })
     }
 
@@ -172,6 +238,18 @@ impl RecordStore for MemoryRecords {
 }
 
 impl State {
+    fn register(&mut self, registration: &Registration, at: Timestamp) -> Result<RuntimeRecord, RegisterError> {
+        self.admits(registration)?;
+        let row = self.rows.get_mut(&registration.game_id);
+        let tracked = registration.apply(row.as_ref().map(|row| &row.tracked), at);
+        let record = tracked.record.clone();
+        match row {
+            Some(row) => row.tracked = tracked,
+            None => drop(self.rows.insert(registration.game_id.clone(), Row::new(tracked))),
+        }
+        Ok(record)
+    }
+
     fn owner(&self, container: &ContainerId) -> Option<&RuntimeRecord> {
         let mut records = self.rows.values().map(|row| &row.tracked.record);
         records.find(|record| record.container_id.as_ref() == Some(container))
@@ -229,8 +307,28 @@ fn change_status(row: &mut Row, change: &StatusChange) {
     row.tracked.cleanup.outlive(&earlier, record);
     if record.status == Status::Removed {
         row.tracked.cleanup.void();
+        row.claim = None;
     }
     row.fence = change.fence;
+}
+
+impl Row {
+    fn counts_as_claimed(&self, engine: &EngineName, now: Timestamp, walk: &str) -> bool {
+        let record = &self.tracked.record;
+        let is_claimed = self.claim.as_ref().is_some_and(|claim| now < claim.until && claim.walk != walk);
+        is_claimed && record.engine == *engine && record.status == Status::Stopped
+    }
+}
+
+/// The next of these rows in the order of the walk.
+fn page<'r>(rows: impl Iterator<Item = &'r TrackedRuntime>, after: Option<&DueCursor>, limit: u32) -> DuePage {
+    let mut placed: Vec<_> = rows.map(|row| (place(row), row)).collect();
+    placed.retain(|(place, _)| after.is_none_or(|after| Place::from(after) < *place));
+    placed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let limit = limit.max(1) as usize;
+    let rows: Vec<_> = placed.iter().take(limit).map(|(_, row)| (*row).clone()).collect();
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| place(row).into());
+    DuePage { rows, next }
 }
 
 fn passes(filter: &RecordFilter, row: &TrackedRuntime) -> bool {

@@ -10,13 +10,14 @@ use async_trait::async_trait;
 use super::faults::{Inject, refused};
 use super::{Call, CallJournal, Failure, FaultPlan};
 use crate::model::{
-    Census, Container, ContainerId, EngineName, EntryId, Fault, Fence, GameId, Hold, LoggedOperation, OperationEntry,
-    Pause, PauseCause, PauseScope, Registration, Removal, RuntimeRecord, TenantId, Timestamp, TrackedRuntime,
+    Begun, Census, Container, ContainerId, EngineName, EntryId, Fault, Fence, GameId, Hold, Intent, LoggedOperation,
+    OpenRun, OperationEntry, Pause, PauseCause, PauseScope, Registration, Removal, RunId, RuntimeRecord, TenantId,
+    Timestamp, TrackedRuntime,
 };
 use crate::ports::{
-    CasError, ContainerEngine, Disposition, DueCursor, DuePage, EngineError, LeaseStore, LeaseToken, Listing,
-    OperationFilter, OperationLog, PauseStore, Randomness, RandomnessError, RecordFilter, RecordStore, RegisterError,
-    StatusChange, StoreError,
+    CasError, Claim, ContainerEngine, Disposition, DueCursor, DuePage, EngineError, Hints, LeaseStore, LeaseToken,
+    Listing, OperationFilter, OperationLog, PauseStore, Randomness, RandomnessError, RecordFilter, RecordStore,
+    RegisterError, StatusChange, StoreError,
 };
 
 /// One plan and one journal for all ports of a test. Clones share them.
@@ -117,6 +118,27 @@ impl RecordStore for Faulty<dyn RecordStore> {
         self.script.call(Call::RecordGet, format!("{game}"), || Ok(None), self.inner.get(game)).await
     }
 
+    async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
+        let arguments = format!("{}", intent.game_id);
+        self.script.call(Call::RecordBeginRun, arguments, || Ok(None), self.inner.begin_run(intent)).await
+    }
+
+    async fn supersede_run(&self, run: &RunId) -> Result<Option<OpenRun>, StoreError> {
+        let effect = self.inner.supersede_run(run);
+        self.script.call(Call::RecordSupersedeRun, format!("{run}"), || Ok(None), effect).await
+    }
+
+    async fn overdue_runs(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, Fence)>,
+        limit: u32,
+    ) -> Result<Vec<OpenRun>, StoreError> {
+        let arguments = format!("now {now} limit {limit}");
+        let effect = self.inner.overdue_runs(now, after, limit);
+        self.script.call(Call::RecordOverdueRuns, arguments, || Ok(vec![]), effect).await
+    }
+
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {
         let StatusChange { game_id, expected_status, new_status, fence, .. } = change;
         let arguments = format!("{game_id} {expected_status}->{new_status} fence {}", fence.0);
@@ -128,6 +150,18 @@ impl RecordStore for Faulty<dyn RecordStore> {
         let arguments = format!("{} {:?}", registration.game_id, registration.status);
         let refusal = || Err(RegisterError::OtherTenant(TenantId::default()));
         self.script.call(Call::RecordRegister, arguments, refusal, self.inner.register(registration, at)).await
+    }
+
+    async fn register_if(
+        &self,
+        version: Option<u64>,
+        registration: &Registration,
+        at: Timestamp,
+    ) -> Result<Option<RuntimeRecord>, RegisterError> {
+        let arguments = format!("{} {:?} if version {version:?}", registration.game_id, registration.status);
+        let refusal = || Err(RegisterError::OtherTenant(TenantId::default()));
+        let effect = self.inner.register_if(version, registration, at);
+        self.script.call(Call::RecordRegister, arguments, refusal, effect).await
     }
 
     async fn list(
@@ -156,6 +190,30 @@ impl RecordStore for Faulty<dyn RecordStore> {
         let arguments = format!("floor {floor} now {now} after {after:?} limit {limit}");
         let refusal = || Ok(DuePage { rows: vec![], next: None });
         self.script.call(Call::RecordDue, arguments, refusal, self.inner.due(engine, floor, now, after, limit)).await
+    }
+
+    async fn claim_due(
+        &self,
+        engine: &EngineName,
+        floor: Timestamp,
+        now: Timestamp,
+        after: Option<&DueCursor>,
+        limit: u32,
+        claim: &Claim,
+    ) -> Result<DuePage, StoreError> {
+        let arguments = format!("floor {floor} now {now} after {after:?} limit {limit}");
+        let refusal = || Ok(DuePage { rows: vec![], next: None });
+        let effect = self.inner.claim_due(engine, floor, now, after, limit, claim);
+        self.script.call(Call::RecordClaimDue, arguments, refusal, effect).await
+    }
+
+    async fn release_claims(&self, walk: &str) -> Result<(), StoreError> {
+        self.script.call(Call::RecordReleaseClaims, String::new(), unavailable, self.inner.release_claims(walk)).await
+    }
+
+    async fn end_abandoned_claims(&self, now: Timestamp) -> Result<Vec<EngineName>, StoreError> {
+        let effect = self.inner.end_abandoned_claims(now);
+        self.script.call(Call::RecordEndAbandonedClaims, format!("now {now}"), || Ok(vec![]), effect).await
     }
 
     async fn dispose(&self, game: &GameId, version: u64, disposition: &Disposition) -> Result<bool, StoreError> {
@@ -188,9 +246,10 @@ impl RecordStore for Faulty<dyn RecordStore> {
         floor: Timestamp,
         now: Timestamp,
         window_start: Timestamp,
+        walk: &str,
     ) -> Result<Census, StoreError> {
         let arguments = format!("{engine} floor {floor} now {now} since {window_start}");
-        let effect = self.inner.census(engine, floor, now, window_start);
+        let effect = self.inner.census(engine, floor, now, window_start, walk);
         self.script.call(Call::RecordCensus, arguments, unavailable, effect).await
     }
 
@@ -230,10 +289,10 @@ impl OperationLog for Faulty<dyn OperationLog> {
 
 #[async_trait]
 impl LeaseStore for Faulty<dyn LeaseStore> {
-    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<Option<Fence>, StoreError> {
+    async fn try_acquire(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {
         let arguments = format!("{game} {ttl:?}");
         let effect = self.inner.try_acquire(game, token, ttl);
-        self.script.call(Call::LeaseTryAcquire, arguments, || Ok(None), effect).await
+        self.script.call(Call::LeaseTryAcquire, arguments, || Ok(false), effect).await
     }
 
     async fn renew(&self, game: &GameId, token: &LeaseToken, ttl: Duration) -> Result<bool, StoreError> {
@@ -247,6 +306,15 @@ impl LeaseStore for Faulty<dyn LeaseStore> {
 
     async fn held_until(&self, game: &GameId) -> Result<Option<Timestamp>, StoreError> {
         self.script.call(Call::LeaseHeldUntil, format!("{game}"), || Ok(None), self.inner.held_until(game)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.script.call(Call::LeasePing, String::new(), unavailable, self.inner.ping()).await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<(), StoreError> {
+        let effect = self.inner.prune(before, limit);
+        self.script.call(Call::LeasePrune, format!("before {before}"), unavailable, effect).await
     }
 }
 
@@ -291,8 +359,17 @@ impl ContainerEngine for Faulty<dyn ContainerEngine> {
         self.script.call(Call::EngineListLabelled, format!("{labels:?}"), unavailable, effect).await
     }
 
+    /// Not under the plan: hints may be lost in any case, and a stream of them cannot be written into the journal.
+    async fn watch(&self, labels: &[(String, String)]) -> Result<Option<Hints>, EngineError> {
+        self.inner.watch(labels).await
+    }
+
     async fn ping(&self) -> Result<(), EngineError> {
         self.script.call(Call::EnginePing, String::new(), unavailable, self.inner.ping()).await
+    }
+
+    fn capacity(&self) -> usize {
+        self.inner.capacity()
     }
 }
 

@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use super::{Connections, SqliteOptions, Synchronous, error};
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+/// What is newer than the program is left to `schema_compatibility`.
+pub(super) static MIGRATIONS: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!("migrations/sqlite") };
+
+/// The newest migration that the tables have had, and the version that a program must know to use them.
+const COMPATIBILITY: &str =
+    "SELECT (SELECT max(version) FROM _sqlx_migrations), (SELECT usable_since FROM schema_compatibility)";
 
 /// SQLite's result codes that have a meaning of their own while opening.
 const READONLY: i32 = 8;
@@ -35,13 +40,18 @@ pub enum OpenError {
     /// The file is something else.
     #[error("{0} is not an SQLite database")]
     NotADatabase(PathBuf),
-    /// A newer rtmanager has written the file.
-    #[error("{path} has tables of version {found}, and this rtmanager knows version {known} at most; use a newer one")]
+    /// A newer rtmanager has changed the tables in a way that this one cannot live with.
+    #[error(
+        "{path} has tables of version {found}, which take an rtmanager that knows version {usable_since} at least; \
+         this one knows {known}: use a newer one"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
         /// The version of its tables.
         found: i64,
+        /// The version that a program must know to use them.
+        usable_since: i64,
         /// The newest version that this program knows.
         known: i64,
     },
@@ -107,7 +117,7 @@ fn connect_options(path: &Path, options: SqliteOptions) -> SqliteConnectOptions 
         .busy_timeout(options.busy_timeout)
 }
 
-/// Connections to a file do not go stale, so they are neither probed nor replaced.
+/// Connections to a file do not go stale, so they are neither probed nor replaced after a time.
 fn pool(options: SqliteOptions) -> SqlitePoolOptions {
     const BEYOND_BUSY: Duration = Duration::from_secs(5);
     SqlitePoolOptions::new()
@@ -115,25 +125,44 @@ fn pool(options: SqliteOptions) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(options.busy_timeout.saturating_add(BEYOND_BUSY))
+        .before_acquire(|connection, _| Box::pin(is_at_rest(connection)))
+}
+
+/// Where the disk is full SQLite rolls back by itself, and the driver, whose own rollback then fails, takes the
+/// transaction for open and would refuse the next one for ever. Such a connection is replaced.
+async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // Waits for a rollback that is under way.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// One transaction that takes the lock first: of two processes that open a new file, one makes the tables.
 async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| refused(path, error))?;
     MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| not_migrated(path, error))?;
+    let state = sqlx::query(COMPATIBILITY).fetch_one(&mut *transaction).await.map_err(|error| refused(path, error))?;
+    let column = |number: usize| state.try_get::<i64, _>(number).map_err(|error| refused(path, error));
+    let (found, usable_since) = (column(0)?, column(1)?);
+    if found > known() && usable_since > known() {
+        return Err(OpenError::Newer { path: path.to_owned(), found, usable_since, known: known() });
+    }
     transaction.commit().await.map_err(|error| refused(path, error))
 }
 
+/// The newest migration that this program knows.
+fn known() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
 fn not_migrated(path: &Path, error: MigrateError) -> OpenError {
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-    let path_buf = path.to_owned();
     match error {
-        MigrateError::VersionMissing(found) if found > known => OpenError::Newer { path: path_buf, found, known },
         MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => {
-            OpenError::Foreign { path: path_buf, version }
+            OpenError::Foreign { path: path.to_owned(), version }
         }
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => refused(path, error),
-        other => OpenError::Failed { path: path_buf, source: Box::new(other) },
+        other => OpenError::Failed { path: path.to_owned(), source: Box::new(other) },
     }
 }
 

@@ -1,12 +1,11 @@
 //! The operation log in SQLite.
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::row::{Reader, micros, number};
 use super::{Connections, error};
-use crate::model::{Author, EntryId, ErrorCode, Fault, LoggedOperation, OperationEntry, Outcome, Timestamp};
+use crate::adapters::sql::{Reader, logged, micros, number};
+use crate::model::{EntryId, ErrorCode, Fault, LoggedOperation, OperationEntry, Outcome, Timestamp};
 use crate::ports::{OperationFilter, OperationLog, StoreError};
 
 /// The operation log of an open file.
@@ -20,11 +19,12 @@ impl SqliteOperationLog {
     }
 }
 
-/// The update changes nothing; it is there to make the first entry's id the answer in one statement.
+/// The update changes nothing; it is there to make the first entry's id the answer in one statement. A trigger
+/// closes the run.
 const APPEND: &str = "INSERT INTO operation_log (run_id, game_id, tenant, op_kind, op_source, source_ref, actor,
         image_ref, container_id, outcome, error_code, error_message, started_at, finished_at, policy_digest,
-        author, fault_code, fault_message)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+        fence, author, fault_code, fault_message)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
     ON CONFLICT (run_id) DO UPDATE SET run_id = run_id
     RETURNING id";
 
@@ -32,17 +32,12 @@ const NOTE_FAULT: &str =
     "UPDATE operation_log SET fault_code = ?2, fault_message = ?3 WHERE id = ?1 AND fault_code IS NULL";
 
 const LIST: &str = "SELECT run_id, id, game_id, tenant, op_kind, op_source, source_ref, actor, image_ref,
-        container_id, outcome, error_code, error_message, started_at, finished_at, policy_digest, author,
+        container_id, outcome, error_code, error_message, started_at, finished_at, policy_digest, fence, author,
         fault_code, fault_message
     FROM operation_log WHERE id < ";
 
 const PRUNE: &str = "DELETE FROM operation_log WHERE id IN (
     SELECT id FROM operation_log WHERE finished_at < ?1 ORDER BY finished_at, id LIMIT ?2)";
-
-/// A lease that ended before the log's memory begins, of a game without a record: nothing can refer to
-/// its fence any more.
-const PRUNE_LEASES: &str = "DELETE FROM leases WHERE expires_at < ?1
-    AND NOT EXISTS (SELECT 1 FROM runtime_records WHERE runtime_records.game_id = leases.game_id)";
 
 #[async_trait]
 impl OperationLog for SqliteOperationLog {
@@ -64,6 +59,7 @@ impl OperationLog for SqliteOperationLog {
             .bind(micros(entry.started_at))
             .bind(micros(entry.finished_at))
             .bind(entry.policy_digest.as_str())
+            .bind(entry.fence.map(|fence| number(fence.0)))
             .bind(entry.author.as_str())
             .bind(fault.map(|fault| fault.code.as_str()))
             .bind(fault.map(|fault| &*fault.message));
@@ -93,9 +89,7 @@ impl OperationLog for SqliteOperationLog {
 
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let query = sqlx::query(PRUNE).bind(micros(before)).bind(i64::from(limit));
-        let pruned = self.connections.write(query).await?;
-        self.connections.write(sqlx::query(PRUNE_LEASES).bind(micros(before))).await?;
-        Ok(pruned)
+        self.connections.write(query).await
     }
 }
 
@@ -123,41 +117,4 @@ fn restrict(query: &mut QueryBuilder<Sqlite>, filter: &OperationFilter) {
     if let Some(until) = filter.until {
         query.push(" AND finished_at < ").push_bind(micros(until));
     }
-}
-
-fn logged(row: &SqliteRow) -> Result<LoggedOperation, StoreError> {
-    let mut reader = Reader::new("operation_log", row);
-    let run_id = reader.parsed()?;
-    let id = EntryId(reader.count()?);
-    let entry = OperationEntry {
-        run_id,
-        game_id: reader.raw()?,
-        tenant: reader.parsed_or_null()?,
-        op_kind: reader.raw()?,
-        op_source: reader.raw()?,
-        source_ref: reader.raw()?,
-        actor: reader.raw()?,
-        image_ref: reader.raw()?,
-        container_id: reader.parsed_or_null()?,
-        outcome: reader.known(Outcome::from_text)?,
-        error_code: code_or_null(&mut reader)?,
-        error_message: reader.raw()?,
-        started_at: reader.time()?,
-        finished_at: reader.time()?,
-        policy_digest: reader.parsed()?,
-        author: reader.known(Author::from_text)?,
-        fault: fault(&mut reader)?,
-    };
-    Ok(LoggedOperation { id, entry })
-}
-
-fn fault(reader: &mut Reader<'_>) -> Result<Option<Fault>, StoreError> {
-    let code = code_or_null(reader)?;
-    let message: Option<String> = reader.raw()?;
-    Ok(code.map(|code| Fault { code, message: message.unwrap_or_default() }))
-}
-
-fn code_or_null(reader: &mut Reader<'_>) -> Result<Option<ErrorCode>, StoreError> {
-    let text: Option<&str> = reader.raw()?;
-    text.map(|text| ErrorCode::parse(text).ok_or_else(|| reader.corrupt("no error code"))).transpose()
 }

@@ -1,10 +1,9 @@
 //! Pauses in SQLite.
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
 
-use super::row::{Reader, micros, number};
 use super::{Connections, error};
+use crate::adapters::sql::{cause_columns, micros, number, pause_of, scope_columns};
 use crate::model::{Pause, PauseCause, PauseScope, Timestamp};
 use crate::ports::{PauseStore, StoreError};
 
@@ -86,42 +85,4 @@ impl SqlitePauses {
         transaction.commit().await.map_err(error::of_write)?;
         Ok(Some(pause))
     }
-}
-
-fn scope_columns(scope: &PauseScope) -> (&'static str, &str) {
-    match scope {
-        PauseScope::Global => ("global", ""),
-        PauseScope::Engine(engine) => ("engine", engine.as_str()),
-        PauseScope::Tenant(tenant) => ("tenant", tenant.as_str()),
-    }
-}
-
-fn cause_columns(cause: PauseCause) -> (&'static str, u64) {
-    match cause {
-        PauseCause::Operator => ("operator", 0),
-        PauseCause::Breaker { removals } => ("breaker", removals),
-        PauseCause::ClockJump => ("clock_jump", 0),
-    }
-}
-
-fn pause_of(row: &SqliteRow) -> Result<Pause, StoreError> {
-    let mut reader = Reader::new("pauses", row);
-    let scope = match reader.raw()? {
-        "global" => {
-            let _empty: &str = reader.raw()?;
-            PauseScope::Global
-        }
-        "engine" => PauseScope::Engine(reader.parsed()?),
-        "tenant" => PauseScope::Tenant(reader.parsed()?),
-        other => return Err(reader.corrupt(format_args!("{other:?} is not known"))),
-    };
-    let cause: &str = reader.raw()?;
-    let removals = reader.count()?;
-    let cause = match cause {
-        "operator" => PauseCause::Operator,
-        "breaker" => PauseCause::Breaker { removals },
-        "clock_jump" => PauseCause::ClockJump,
-        other => return Err(reader.corrupt(format_args!("{other:?} is not known"))),
-    };
-    Ok(Pause { scope, cause, reason: reader.raw()?, actor: reader.raw()?, at: reader.time()? })
 }

@@ -4,14 +4,16 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::row::{Reader, micros, number, runtime_columns, tracked};
-use super::{Connections, Query, error, walk};
+use super::walk::Walk;
+use super::{Connections, Query, error, runs, walk};
+use crate::adapters::sql::{Decided, Reader, micros, number, readable, runtime_columns, tracked};
 use crate::model::{
-    Census, ContainerId, EngineName, GameId, Hold, Registration, RuntimeRecord, Status, TenantId, Timestamp,
-    TrackedRuntime,
+    Begun, Census, ContainerId, EngineName, Fence, GameId, Hold, Intent, OpenRun, Registration, RunId, RuntimeRecord,
+    Status, TenantId, Timestamp, TrackedRuntime,
 };
 use crate::ports::{
-    CasError, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, StatusChange, StoreError,
+    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, StatusChange,
+    StoreError,
 };
 
 /// The records of an open file.
@@ -28,7 +30,7 @@ impl SqliteRecords {
     }
 }
 
-const GET: &str = concat!("SELECT ", runtime_columns!(), " FROM runtime_records WHERE game_id = ?1");
+const GET: &str = concat!("SELECT ", runtime_columns!("labels"), " FROM runtime_records WHERE game_id = ?1");
 
 /// One statement when all is as expected; why it changed nothing is asked only when it did.
 const CHANGE: &str = concat!(
@@ -42,11 +44,13 @@ const CHANGE: &str = concat!(
         cleanup_wait_generation = NULL,
         cleanup_failed_attempts = CASE WHEN ?8 THEN 0 ELSE cleanup_failed_attempts END,
         cleanup_parked_at = CASE WHEN ?8 THEN NULL ELSE cleanup_parked_at END,
+        claimed_by = CASE WHEN ?8 THEN NULL ELSE claimed_by END,
+        claimed_until = CASE WHEN ?8 THEN NULL ELSE claimed_until END,
         cleanup_park_reason = CASE WHEN ?8 THEN NULL ELSE cleanup_park_reason END
     WHERE game_id = ?1 AND status = ?6 AND current_container_id IS ?7 AND fence <= ?4
         AND (cleanup_hold_reason IS NULL OR cleanup_hold_until <= ?3)
     RETURNING ",
-    runtime_columns!()
+    runtime_columns!("labels")
 );
 
 const FENCE: &str = "SELECT fence FROM runtime_records WHERE game_id = ?1";
@@ -69,10 +73,11 @@ const PUT: &str = "INSERT INTO runtime_records (game_id, tenant, engine, status,
         cleanup_failed_attempts = ?17, cleanup_parked_at = ?18, cleanup_park_reason = ?19";
 
 const BY_CONTAINER: &str =
-    concat!("SELECT ", runtime_columns!(), " FROM runtime_records WHERE current_container_id = ?1");
+    concat!("SELECT ", runtime_columns!("labels"), " FROM runtime_records WHERE current_container_id = ?1");
 
 const DISPOSE: &str = "UPDATE runtime_records SET cleanup_wait_until = ?3, cleanup_wait_reason = ?4,
-        cleanup_wait_generation = ?5, cleanup_failed_attempts = ?6, cleanup_parked_at = ?7, cleanup_park_reason = ?8
+        cleanup_wait_generation = ?5, cleanup_failed_attempts = ?6, cleanup_parked_at = ?7, cleanup_park_reason = ?8,
+        claimed_by = NULL, claimed_until = NULL
     WHERE game_id = ?1 AND version = ?2";
 
 const VOID_WAITS: &str = "UPDATE runtime_records SET cleanup_wait_until = NULL, cleanup_wait_reason = NULL,
@@ -97,6 +102,23 @@ impl RecordStore for SqliteRecords {
         row.as_ref().map(tracked).transpose()
     }
 
+    async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
+        runs::begin(&self.connections, intent).await
+    }
+
+    async fn supersede_run(&self, run: &RunId) -> Result<Option<OpenRun>, StoreError> {
+        runs::supersede(&self.connections, run).await
+    }
+
+    async fn overdue_runs(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, Fence)>,
+        limit: u32,
+    ) -> Result<Vec<OpenRun>, StoreError> {
+        runs::overdue(&self.connections, now, after, limit).await
+    }
+
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {
         if let Some(row) = self.connections.write_one(change_query(change)).await? {
             return Ok(tracked(&row).map_err(error::of_answer)?.record);
@@ -106,19 +128,26 @@ impl RecordStore for SqliteRecords {
 
     async fn register(&self, registration: &Registration, at: Timestamp) -> Result<RuntimeRecord, RegisterError> {
         let mut transaction = self.connections.begin().await?;
-        let current = fetch(&mut transaction, sqlx::query(GET).bind(registration.game_id.as_str())).await?;
-        let current = current.as_ref().map(tracked).transpose()?;
-        admits(&mut transaction, registration, current.as_ref()).await?;
-        let next = registration.apply(current.as_ref(), at);
-        let only_refreshed = current.is_some_and(|current| current.record.version == next.record.version);
-        let labels = labels_json(&next.record)?;
-        let query = match only_refreshed {
-            true => sqlx::query(REFRESH).bind(next.record.game_id.as_str()).bind(micros(at)),
-            false => put_query(&next, &labels),
-        };
-        query.execute(&mut *transaction).await.map_err(error::of_read)?;
+        let current = current(&mut transaction, &registration.game_id).await?;
+        let record = put(&mut transaction, current, registration, at).await?;
         transaction.commit().await.map_err(error::of_write)?;
-        Ok(next.record)
+        Ok(record)
+    }
+
+    async fn register_if(
+        &self,
+        version: Option<u64>,
+        registration: &Registration,
+        at: Timestamp,
+    ) -> Result<Option<RuntimeRecord>, RegisterError> {
+        let mut transaction = self.connections.begin().await?;
+        let current = current(&mut transaction, &registration.game_id).await?;
+        if current.as_ref().map(|row| row.record.version) != version {
+            return Ok(None);
+        }
+        let record = put(&mut transaction, current, registration, at).await?;
+        transaction.commit().await.map_err(error::of_write)?;
+        Ok(Some(record))
     }
 
     async fn list(
@@ -143,7 +172,29 @@ impl RecordStore for SqliteRecords {
         after: Option<&DueCursor>,
         limit: u32,
     ) -> Result<DuePage, StoreError> {
-        walk::due(&self.connections, engine, floor, now, after, limit).await
+        let (connections, limit) = (&self.connections, limit.max(1));
+        Walk { connections, engine, floor, now, limit, claim: None }.page(after).await
+    }
+
+    async fn claim_due(
+        &self,
+        engine: &EngineName,
+        floor: Timestamp,
+        now: Timestamp,
+        after: Option<&DueCursor>,
+        limit: u32,
+        claim: &Claim,
+    ) -> Result<DuePage, StoreError> {
+        let (connections, limit) = (&self.connections, limit.max(1));
+        Walk { connections, engine, floor, now, limit, claim: Some(claim) }.page(after).await
+    }
+
+    async fn release_claims(&self, walk: &str) -> Result<(), StoreError> {
+        walk::release_claims(&self.connections, walk).await
+    }
+
+    async fn end_abandoned_claims(&self, now: Timestamp) -> Result<Vec<EngineName>, StoreError> {
+        walk::end_abandoned_claims(&self.connections, now).await
     }
 
     async fn dispose(&self, game: &GameId, version: u64, disposition: &Disposition) -> Result<bool, StoreError> {
@@ -157,7 +208,7 @@ impl RecordStore for SqliteRecords {
     async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
         let rows = self.connections.read_all(sqlx::query(TENANTS)).await?;
         let tenants = rows.iter().map(|row| Reader::new("runtime_records", row).parsed());
-        Ok(tenants.filter_map(walk::readable).collect())
+        Ok(tenants.filter_map(readable).collect())
     }
 
     async fn set_hold(&self, game: &GameId, hold: Option<&Hold>) -> Result<bool, StoreError> {
@@ -179,8 +230,9 @@ impl RecordStore for SqliteRecords {
         floor: Timestamp,
         now: Timestamp,
         window_start: Timestamp,
+        walk: &str,
     ) -> Result<Census, StoreError> {
-        walk::census(&self.connections, engine, floor, now, window_start).await
+        walk::census(&self.connections, engine, floor, now, window_start, walk).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -226,6 +278,29 @@ fn change_query(change: &StatusChange) -> Query<'_> {
         .bind(change.expected_status.as_str())
         .bind(change.expected_container.as_ref().map(|container| container.as_str()))
         .bind(voids)
+}
+
+async fn current(connection: &mut SqliteConnection, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError> {
+    fetch(connection, sqlx::query(GET).bind(game.as_str())).await?.as_ref().map(tracked).transpose()
+}
+
+/// Applies the registration to the record that the game has in this transaction.
+async fn put(
+    connection: &mut SqliteConnection,
+    current: Option<TrackedRuntime>,
+    registration: &Registration,
+    at: Timestamp,
+) -> Result<RuntimeRecord, RegisterError> {
+    admits(connection, registration, current.as_ref()).await?;
+    let next = registration.apply(current.as_ref(), at);
+    let only_refreshed = current.is_some_and(|current| current.record.version == next.record.version);
+    let labels = labels_json(&next.record)?;
+    let query = match only_refreshed {
+        true => sqlx::query(REFRESH).bind(next.record.game_id.as_str()).bind(micros(at)),
+        false => put_query(&next, &labels),
+    };
+    query.execute(connection).await.map_err(error::of_read)?;
+    Ok(next.record)
 }
 
 /// Whether the registration may be applied: tenant first, then the container's past, then its owner.
@@ -294,25 +369,14 @@ fn put_query<'q>(row: &'q TrackedRuntime, labels: &'q str) -> Query<'q> {
 }
 
 fn dispose_query<'q>(game: &'q GameId, version: u64, disposition: &'q Disposition) -> Query<'q> {
-    let query = sqlx::query(DISPOSE).bind(game.as_str()).bind(number(version));
-    let nothing = None::<&str>;
-    match disposition {
-        Disposition::Wait { until, reason, generation, failed_attempts } => query
-            .bind(micros(*until))
-            .bind(&**reason)
-            .bind(generation.as_deref())
-            .bind(i64::from(*failed_attempts))
-            .bind(None::<i64>)
-            .bind(nothing),
-        Disposition::Park { parked, failed_attempts } => query
-            .bind(None::<i64>)
-            .bind(nothing)
-            .bind(nothing)
-            .bind(i64::from(*failed_attempts))
-            .bind(micros(parked.at))
-            .bind(&*parked.reason),
-        Disposition::Clear => {
-            query.bind(None::<i64>).bind(nothing).bind(nothing).bind(0).bind(None::<i64>).bind(nothing)
-        }
-    }
+    let decided = Decided::from(disposition);
+    sqlx::query(DISPOSE)
+        .bind(game.as_str())
+        .bind(number(version))
+        .bind(decided.wait_until)
+        .bind(decided.wait_reason)
+        .bind(decided.wait_generation)
+        .bind(decided.failed_attempts)
+        .bind(decided.parked_at)
+        .bind(decided.park_reason)
 }

@@ -1,56 +1,108 @@
 //! Reading many records: lists, the walk over due rows, and the breaker's count.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::{QueryBuilder, Sqlite};
 
-use super::row::{Reader, micros, runtime_columns, tracked};
 use super::{Connections, error};
+use crate::adapters::sql::{
+    Place, Reader, engines_with_stopped, micros, missing, places, readable, runtime_columns, tracked,
+};
 use crate::model::{Census, EngineName, GameId, Timestamp, TrackedRuntime};
-use crate::ports::{DueCursor, DuePage, RecordFilter, StoreError};
+use crate::ports::{Claim, DueCursor, DuePage, RecordFilter, StoreError};
 
 #[cfg(test)]
 mod plans;
 
-const LIST: &str = concat!("SELECT ", runtime_columns!(), " FROM runtime_records WHERE game_id > ");
+const LIST: &str = concat!("SELECT ", runtime_columns!("labels"), " FROM runtime_records WHERE game_id > ");
 
-/// Floor, place, limit and (for the waits) the present. The index is named, so that the statement fails to prepare rather than scan if they ever part.
-const FRESH: &str = concat!(
-    "SELECT ",
-    runtime_columns!(),
-    ", stopped_at AS place FROM runtime_records INDEXED BY runtime_records_due_fresh
-    WHERE status = 'stopped' AND cleanup_wait_until IS NULL AND cleanup_parked_at IS NULL
-        AND engine = ?6 AND stopped_at <= ?1 AND (stopped_at, game_id) > (?2, ?3)
-    ORDER BY stopped_at, game_id LIMIT ?4"
-);
+/// Floor, place, limit, the present and the engine. The index is named, so that the statement fails to prepare rather
+/// than scan if they ever part.
+macro_rules! fresh {
+    () => {
+        " FROM runtime_records INDEXED BY runtime_records_due_fresh
+        WHERE status = 'stopped' AND cleanup_wait_until IS NULL AND cleanup_parked_at IS NULL
+            AND engine = ?6 AND stopped_at <= ?1 AND (stopped_at, game_id) > (?2, ?3) "
+    };
+}
 
-const WAITED: &str = concat!(
-    "SELECT ",
-    runtime_columns!(),
-    ", cleanup_wait_until AS place FROM runtime_records INDEXED BY runtime_records_due_waited
-    WHERE status = 'stopped' AND cleanup_wait_until IS NOT NULL AND cleanup_parked_at IS NULL
-        AND engine = ?6 AND cleanup_wait_until <= ?5 AND (cleanup_wait_until, game_id) > (?2, ?3)
-        AND stopped_at <= ?1
-    ORDER BY cleanup_wait_until, game_id LIMIT ?4"
-);
+macro_rules! waited {
+    () => {
+        " FROM runtime_records INDEXED BY runtime_records_due_waited
+        WHERE status = 'stopped' AND cleanup_wait_until IS NOT NULL AND cleanup_parked_at IS NULL
+            AND engine = ?6 AND cleanup_wait_until <= ?5 AND (cleanup_wait_until, game_id) > (?2, ?3)
+            AND stopped_at <= ?1 "
+    };
+}
 
+macro_rules! read {
+    ($due:expr, $place:literal) => {
+        concat!(
+            "SELECT ",
+            runtime_columns!("labels"),
+            ", ",
+            $place,
+            " AS place ",
+            $due,
+            "ORDER BY ",
+            $place,
+            ", game_id LIMIT ?4"
+        )
+    };
+}
+
+/// One statement, so that of two walks at once one gets a row. Answers its rows in any order.
+macro_rules! claim {
+    ($due:expr, $place:literal) => {
+        concat!(
+            "UPDATE runtime_records SET claimed_by = ?7, claimed_until = ?8
+            WHERE game_id IN (SELECT game_id",
+            $due,
+            "AND (claimed_until IS NULL OR claimed_until <= ?5 OR claimed_by = ?7)
+            ORDER BY ",
+            $place,
+            ", game_id LIMIT ?4) RETURNING ",
+            runtime_columns!("labels"),
+            ", ",
+            $place,
+            " AS place"
+        )
+    };
+}
+
+const FRESH: &str = read!(fresh!(), "stopped_at");
+const WAITED: &str = read!(waited!(), "cleanup_wait_until");
+const CLAIM_FRESH: &str = claim!(fresh!(), "stopped_at");
+const CLAIM_WAITED: &str = claim!(waited!(), "cleanup_wait_until");
+
+const RELEASE: &str = "UPDATE runtime_records SET claimed_by = NULL, claimed_until = NULL
+    WHERE claimed_until IS NOT NULL AND claimed_by = ?1";
+
+const ABANDONED: &str = "UPDATE runtime_records INDEXED BY runtime_records_claimed
+    SET claimed_by = NULL, claimed_until = NULL
+    WHERE claimed_until IS NOT NULL AND claimed_until <= ?1
+    RETURNING engine, status = 'stopped'";
+
+/// Counts of index entries only: held rows, which have to be looked at one by one, are few, and are counted by
+/// themselves and taken off.
 const CENSUS: &str = "SELECT
     (SELECT count(*) FROM runtime_records INDEXED BY runtime_records_not_removed
         WHERE engine = ?1 AND status <> 'removed'),
     (SELECT count(*) FROM runtime_records INDEXED BY runtime_records_due_fresh
         WHERE status = 'stopped' AND cleanup_wait_until IS NULL AND cleanup_parked_at IS NULL
-            AND stopped_at <= ?2 AND engine = ?1
-            AND (cleanup_hold_reason IS NULL OR cleanup_hold_until <= ?3))
+            AND stopped_at <= ?2 AND engine = ?1)
     + (SELECT count(*) FROM runtime_records INDEXED BY runtime_records_due_waited
         WHERE status = 'stopped' AND cleanup_wait_until IS NOT NULL AND cleanup_parked_at IS NULL
-            AND cleanup_wait_until <= ?3 AND stopped_at <= ?2 AND engine = ?1
-            AND (cleanup_hold_reason IS NULL OR cleanup_hold_until <= ?3)),
+            AND cleanup_wait_until <= ?3 AND stopped_at <= ?2 AND engine = ?1)
+    - (SELECT count(*) FROM runtime_records INDEXED BY runtime_records_held
+        WHERE cleanup_hold_reason IS NOT NULL AND status = 'stopped' AND cleanup_parked_at IS NULL
+            AND engine = ?1 AND (cleanup_hold_until IS NULL OR cleanup_hold_until > ?3)
+            AND (cleanup_wait_until IS NULL OR cleanup_wait_until <= ?3) AND stopped_at <= ?2),
     (SELECT count(*) FROM runtime_removals WHERE engine = ?1 AND removed_at BETWEEN ?4 AND ?3),
-    (SELECT coalesce(sum(removals), 0) FROM breaker_allowances WHERE engine = ?1 AND allowed_at BETWEEN ?4 AND ?3)";
-
-/// What could be read of a row; what could not is reported, and its row passed over.
-pub(super) fn readable<T>(read: Result<T, StoreError>) -> Option<T> {
-    read.inspect_err(|error| tracing::warn!(%error, "passing over a row that cannot be read")).ok()
-}
+    (SELECT coalesce(sum(removals), 0) FROM breaker_allowances WHERE engine = ?1 AND allowed_at BETWEEN ?4 AND ?3),
+    (SELECT count(*) FROM runtime_removals
+        WHERE engine = ?1 AND removed_at BETWEEN ?4 AND ?3 AND walk = ?5),
+    (SELECT count(*) FROM runtime_records INDEXED BY runtime_records_claimed
+        WHERE claimed_until IS NOT NULL AND claimed_until > ?3 AND engine = ?1 AND status = 'stopped'
+            AND claimed_by <> ?5)";
 
 pub(super) async fn list(
     connections: &Connections,
@@ -66,15 +118,11 @@ pub(super) async fn list(
         let rows = query.build().fetch_all(&connections.readers).await.map_err(error::of_read)?;
         listed.extend(rows.iter().map(tracked).filter_map(readable));
         match rows.last() {
-            Some(last) if rows.len() == wanted => after = Reader::new("runtime_records", last).raw()?,
+            Some(last) if rows.len() == wanted => after = Reader::new("runtime_records", last).string()?,
             _ => break,
         }
     }
     Ok(listed)
-}
-
-fn missing(limit: u32, rows: &[TrackedRuntime]) -> usize {
-    (limit as usize).saturating_sub(rows.len())
 }
 
 fn list_query(filter: &RecordFilter, after: String, limit: usize) -> QueryBuilder<Sqlite> {
@@ -93,88 +141,66 @@ fn list_query(filter: &RecordFilter, after: String, limit: usize) -> QueryBuilde
     query
 }
 
-/// A place in one of the two walks. The game is a text, for the row there may be one that cannot be read.
-struct Place {
-    at: i64,
-    game: String,
-}
-
-impl Place {
-    fn start() -> Self {
-        Self { at: -1, game: String::new() }
-    }
-
-    fn after(at: Timestamp, game: &GameId) -> Self {
-        Self { at: micros(at), game: game.to_string() }
-    }
-
-    fn of(row: &SqliteRow) -> Result<Self, StoreError> {
-        let at = row.try_get("place").map_err(error::of_read)?;
-        Ok(Self { at, game: Reader::new("runtime_records", row).raw()? })
-    }
-}
-
-pub(super) async fn due(
-    connections: &Connections,
-    engine: &EngineName,
-    floor: Timestamp,
-    now: Timestamp,
-    after: Option<&DueCursor>,
-    limit: u32,
-) -> Result<DuePage, StoreError> {
-    let (fresh, waited) = match after {
-        None => (Some(Place::start()), Place::start()),
-        Some(DueCursor::Fresh(at, game)) => (Some(Place::after(*at, game)), Place::start()),
-        Some(DueCursor::WaitedStart) => (None, Place::start()),
-        Some(DueCursor::Waited(at, game)) => (None, Place::after(*at, game)),
-    };
-    let walk = Walk { connections, engine, floor, now, limit: limit.max(1) };
-    let mut rows = Vec::new();
-    if let Some(fresh) = fresh {
-        walk.fill(&mut rows, FRESH, fresh).await?;
-    }
-    walk.fill(&mut rows, WAITED, waited).await?;
-    let next = rows.last().filter(|_| missing(walk.limit, &rows) == 0).map(cursor);
-    Ok(DuePage { rows, next })
-}
-
-/// Where the walk goes on after this row.
-fn cursor(row: &TrackedRuntime) -> DueCursor {
-    let game = row.record.game_id.clone();
-    match row.cleanup.wait_until {
-        Some(until) => DueCursor::Waited(until, game),
-        None => DueCursor::Fresh(row.record.stopped_at.unwrap_or_default(), game),
-    }
-}
-
-struct Walk<'w> {
-    connections: &'w Connections,
-    engine: &'w EngineName,
-    floor: Timestamp,
-    now: Timestamp,
-    limit: u32,
+/// One page of a walk.
+pub(super) struct Walk<'w> {
+    pub(super) connections: &'w Connections,
+    pub(super) engine: &'w EngineName,
+    pub(super) floor: Timestamp,
+    pub(super) now: Timestamp,
+    pub(super) limit: u32,
+    /// None to read only.
+    pub(super) claim: Option<&'w Claim>,
 }
 
 impl Walk<'_> {
-    /// Adds rows after `place` until the page is full or the walk ends.
+    pub(super) async fn page(&self, after: Option<&DueCursor>) -> Result<DuePage, StoreError> {
+        let (fresh, waited) = places(after);
+        let mut rows = Vec::new();
+        if let Some(fresh) = fresh {
+            self.fill(&mut rows, [FRESH, CLAIM_FRESH], fresh).await?;
+        }
+        self.fill(&mut rows, [WAITED, CLAIM_WAITED], waited).await?;
+        let next = rows.last().filter(|_| missing(self.limit, &rows) == 0).map(DueCursor::after);
+        Ok(DuePage { rows, next })
+    }
+
+    /// Adds rows after `place` until the page is full or this part of the walk ends.
     async fn fill(
         &self,
         page: &mut Vec<TrackedRuntime>,
-        sql: &'static str,
+        [read, claim]: [&'static str; 2],
         mut place: Place,
     ) -> Result<(), StoreError> {
         while let wanted @ 1.. = missing(self.limit, page) {
-            let query = sqlx::query(sql).bind(micros(self.floor)).bind(place.at).bind(place.game);
-            let query = query.bind(wanted as i64).bind(micros(self.now)).bind(self.engine.as_str());
-            let rows = self.connections.read_all(query).await?;
-            page.extend(rows.iter().map(tracked).filter_map(readable));
-            match rows.last() {
-                Some(last) if rows.len() == wanted => place = Place::of(last)?,
+            let query = sqlx::query(if self.claim.is_some() { claim } else { read });
+            let query = query.bind(micros(self.floor)).bind(place.at).bind(place.game).bind(wanted as i64);
+            let query = query.bind(micros(self.now)).bind(self.engine.as_str());
+            let rows = match self.claim {
+                None => self.connections.read_all(query).await?,
+                Some(claim) => self.connections.write_all(query.bind(&*claim.walk).bind(micros(claim.until))).await?,
+            };
+            let mut rows = rows.iter().map(|row| Ok((Place::of(row)?, row))).collect::<Result<Vec<_>, StoreError>>()?;
+            rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+            page.extend(rows.iter().filter_map(|(_, row)| readable(tracked(*row))));
+            match rows.pop() {
+                Some((last, _)) if rows.len() + 1 == wanted => place = last,
                 _ => return Ok(()),
             }
         }
         Ok(())
     }
+}
+
+pub(super) async fn release_claims(connections: &Connections, walk: &str) -> Result<(), StoreError> {
+    connections.write(sqlx::query(RELEASE).bind(walk)).await.map(|_| ())
+}
+
+pub(super) async fn end_abandoned_claims(
+    connections: &Connections,
+    now: Timestamp,
+) -> Result<Vec<EngineName>, StoreError> {
+    let rows = connections.write_all(sqlx::query(ABANDONED).bind(micros(now))).await?;
+    Ok(engines_with_stopped(&rows))
 }
 
 pub(super) async fn census(
@@ -183,9 +209,10 @@ pub(super) async fn census(
     floor: Timestamp,
     now: Timestamp,
     window_start: Timestamp,
+    walk: &str,
 ) -> Result<Census, StoreError> {
     let query = sqlx::query(CENSUS).bind(engine.as_str()).bind(micros(floor)).bind(micros(now));
-    let Some(row) = connections.read_one(query.bind(micros(window_start))).await? else {
+    let Some(row) = connections.read_one(query.bind(micros(window_start)).bind(walk)).await? else {
         return Ok(Census::default());
     };
     let mut reader = Reader::new("census", &row);
@@ -194,5 +221,7 @@ pub(super) async fn census(
         due: reader.count()?,
         removed_recently: reader.count()?,
         allowance: reader.count()?,
+        removed_by_walk: reader.count()?,
+        claimed: reader.count()?,
     })
 }

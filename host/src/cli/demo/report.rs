@@ -127,7 +127,7 @@ impl DemoView {
             "\nNext, on containers of your own:\n  \
              {program} config check       what is configured, and from where\n  \
              {program} sweep --dry-run    what a sweep would remove, and why\n  \
-             {program} serve              the server: REST, sweeper, discovery\n"
+             {program} serve              the server: REST, sweeper, reconciler\n"
         );
         text
     }

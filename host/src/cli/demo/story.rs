@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::cast::{CAST, Part, Scene};
 use super::stage::{Stage, StageError};
 use crate::app::App;
-use crate::discovery::{Discovery, DiscoveryError, DiscoveryOptions};
 use crate::model::{
     ContainerId, ContainerState, GameId, Hold, InvalidId, Labels, LiveStatus, LoggedOperation, Registration, Status,
 };
 use crate::ports::{EngineError, OperationFilter, RegisterError, StoreError};
+use crate::reconciler::{self, Reconciler};
 use crate::sweeper::{Observer, SweepItem, SweepReport, SweepRequest};
 
 const TENANT: &str = "demo";
@@ -33,7 +33,7 @@ pub enum StoryError {
     Engine(#[from] EngineError),
     /// Discovery failed.
     #[error(transparent)]
-    Discovery(#[from] DiscoveryError),
+    Discovery(#[from] reconciler::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -150,9 +150,9 @@ impl Play {
     async fn discover(&self, made: usize) -> Result<(), StoryError> {
         self.check()?;
         let ports = &self.app.ports;
-        let options = DiscoveryOptions::new(self.app.config.session.ownership.clone());
+        let options = reconciler::Options::new(self.app.config.session.ownership.clone());
         let (engine, name) = (self.stage.engine.clone(), self.stage.name.clone());
-        let report = Discovery::new(engine, name, ports.records.clone(), ports.clock.clone(), options).run().await?;
+        let report = Reconciler::new(engine, name, ports.records.clone(), ports.clock.clone(), options).run().await?;
         let found = report.registered.len();
         eprintln!("Discovery made {found} records of their labels.");
         if found == made { Ok(()) } else { Err(StoryError::Undiscovered { found, made }) }

@@ -1,0 +1,164 @@
+//! What the adapters of SQL databases share: how rows become values. What a row holds was possibly written by others,
+//! so it is parsed like any input.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::model::{Labels, Timestamp};
+use crate::ports::StoreError;
+
+mod decided;
+mod operation;
+mod pause;
+mod run;
+mod runtime;
+mod walk;
+
+pub(super) use decided::Decided;
+pub(super) use operation::logged;
+pub(super) use pause::{cause_columns, pause_of, scope_columns};
+pub(super) use run::open_run;
+pub(super) use runtime::tracked;
+pub(super) use walk::{Place, engines_with_stopped, missing, places, readable};
+
+/// The columns of a tracked runtime, in the order in which [`tracked`] reads them. The labels are to be read as text.
+macro_rules! runtime_columns {
+    ($labels:literal) => {
+        concat!(
+            "game_id, tenant, engine, status, current_container_id, current_image_ref, ",
+            $labels,
+            ", created_at, started_at, stopped_at, removed_at, last_op_at, version, cleanup_wait_until, \
+             cleanup_wait_reason, cleanup_wait_generation, cleanup_failed_attempts, cleanup_parked_at, \
+             cleanup_park_reason, cleanup_hold_until, cleanup_hold_reason, cleanup_hold_actor"
+        )
+    };
+}
+pub(super) use runtime_columns;
+
+/// The columns of an open run, in the order in which [`open_run`] reads them.
+macro_rules! run_columns {
+    () => {
+        "run_id, game_id, op_source, source_ref, actor, policy_digest, started_at, expires_at, fence, tenant, engine, \
+         container_id, image_ref, committed_at"
+    };
+}
+pub(super) use run_columns;
+
+/// One row of an answer, as the drivers have it. Columns count from 0.
+pub(super) trait SqlRow {
+    /// A text, or null.
+    fn text(&self, column: usize) -> Result<Option<&str>, sqlx::Error>;
+    /// A whole number, or null.
+    fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
+    /// A point in time in microseconds since the epoch, or null.
+    fn micros(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
+    /// What the column is called.
+    fn name(&self, column: usize) -> Option<&str>;
+}
+
+/// Reads one row from left to right; an error names the row, by its first column, and the column.
+pub(super) struct Reader<'r, R> {
+    row: &'r R,
+    next: usize,
+    table: &'static str,
+}
+
+impl<'r, R: SqlRow> Reader<'r, R> {
+    pub(super) fn new(table: &'static str, row: &'r R) -> Self {
+        Self::at(table, row, 0)
+    }
+
+    /// Reads from the given column on.
+    pub(super) fn at(table: &'static str, row: &'r R, column: usize) -> Self {
+        Self { row, next: column, table }
+    }
+
+    fn column(&mut self) -> usize {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// The next column as text.
+    pub(super) fn text(&mut self) -> Result<&'r str, StoreError> {
+        self.text_or_null()?.ok_or_else(|| self.corrupt("is null"))
+    }
+
+    /// The next column as text, or null.
+    pub(super) fn text_or_null(&mut self) -> Result<Option<&'r str>, StoreError> {
+        let column = self.column();
+        self.row.text(column).map_err(|error| self.corrupt(error))
+    }
+
+    /// The next column as a text of the caller's own.
+    pub(super) fn string(&mut self) -> Result<String, StoreError> {
+        self.text().map(str::to_owned)
+    }
+
+    /// The next column as a text of the caller's own, or null.
+    pub(super) fn string_or_null(&mut self) -> Result<Option<String>, StoreError> {
+        Ok(self.text_or_null()?.map(str::to_owned))
+    }
+
+    /// The next column as text that must parse.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self) -> Result<T, StoreError> {
+        self.text()?.parse().map_err(|error| self.corrupt(error))
+    }
+
+    /// The next column as text that must parse, or null.
+    pub(super) fn parsed_or_null<T: FromStr<Err: Display>>(&mut self) -> Result<Option<T>, StoreError> {
+        self.text_or_null()?.map(|text| text.parse().map_err(|error| self.corrupt(error))).transpose()
+    }
+
+    /// The next column as text that must be one of a closed set.
+    pub(super) fn known<T>(&mut self, from_text: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+        let text = self.text()?;
+        from_text(text).ok_or_else(|| self.corrupt(format_args!("{text:?} is not known")))
+    }
+
+    pub(super) fn count<T: TryFrom<i64, Error: Display>>(&mut self) -> Result<T, StoreError> {
+        let column = self.column();
+        let number = self.row.integer(column).map_err(|error| self.corrupt(error))?;
+        T::try_from(number.ok_or_else(|| self.corrupt("is null"))?).map_err(|error| self.corrupt(error))
+    }
+
+    pub(super) fn count_or_null(&mut self) -> Result<Option<u64>, StoreError> {
+        let column = self.column();
+        let number = self.row.integer(column).map_err(|error| self.corrupt(error))?;
+        number.map(u64::try_from).transpose().map_err(|error| self.corrupt(error))
+    }
+
+    pub(super) fn time(&mut self) -> Result<Timestamp, StoreError> {
+        self.time_or_null()?.ok_or_else(|| self.corrupt("is null"))
+    }
+
+    pub(super) fn time_or_null(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let column = self.column();
+        let micros = self.row.micros(column).map_err(|error| self.corrupt(error))?;
+        let micros = micros.map(u64::try_from).transpose().map_err(|error| self.corrupt(error))?;
+        Ok(micros.map(Timestamp::from_micros))
+    }
+
+    fn labels(&mut self) -> Result<Labels, StoreError> {
+        match self.text()? {
+            "{}" => Ok(Labels::new()),
+            text => serde_json::from_str(text).map_err(|error| self.corrupt(error)),
+        }
+    }
+
+    /// An error about the column that was read last.
+    pub(super) fn corrupt(&self, error: impl Display) -> StoreError {
+        let row = self.row.text(0).ok().flatten().unwrap_or("?");
+        let column = self.row.name(self.next.saturating_sub(1)).unwrap_or("?");
+        StoreError::Corrupt(format!("{}, row {row:?}, column {column}: {error}", self.table))
+    }
+}
+
+/// A point in time as it is stored.
+pub(super) fn micros(at: Timestamp) -> i64 {
+    number(at.as_micros())
+}
+
+/// A count as it is stored.
+pub(super) fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
