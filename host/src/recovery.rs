@@ -8,18 +8,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::metrics::Recovered;
 use crate::model::{
     Author, EngineName, ErrorCode, Intent, OP_KIND_CLEANUP, OpenRun, OperationEntry, Outcome, RunId, Timestamp,
     bounded_text,
 };
-use crate::ports::StoreError;
+use crate::ports::{EngineError, StoreError};
 use crate::session::Ports;
 
 /// Runs read at a time, and pages in one pass. More wait for the next.
 const AT_ONCE: u32 = 200;
 const PAGES: usize = 50;
 const MESSAGE_BYTES: usize = 512;
+/// The longest that one look at a container may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// No `limits.run_time` is longer than an hour; a run's last removal may outlast it by an engine's time-outs.
 const LONGEST_RUN: Duration = Duration::from_secs(2 * 60 * 60);
 
@@ -48,6 +52,14 @@ pub struct RecoveryReport {
     pub abandoned: u64,
     /// Runs past their lease that stay open: their game's lease is held, or what became of them cannot be told yet.
     pub waiting: u64,
+}
+
+impl RecoveryReport {
+    fn add(&mut self, other: Self) {
+        self.completed = self.completed.saturating_add(other.completed);
+        self.abandoned = self.abandoned.saturating_add(other.abandoned);
+        self.waiting = self.waiting.saturating_add(other.waiting);
+    }
 }
 
 /// What became of a run, as far as its record goes.
@@ -81,26 +93,44 @@ impl Recovery {
             let overdue = self.ports.records.overdue_runs(now, after, AT_ONCE).await?;
             let Some(last) = overdue.last() else { break };
             after = Some((last.intent.expires_at, last.fence));
-            for run in &overdue {
-                self.close_and_count(run, &mut report).await;
-                seen.insert(run.intent.run_id.clone());
-            }
+            seen.extend(overdue.iter().map(|run| run.intent.run_id.clone()));
+            report.add(self.close_all(overdue).await);
         }
         self.memory().given_up.retain(|run, _| seen.contains(run));
         self.ports.metrics.overdue(report.waiting);
         Ok(report)
     }
 
-    async fn close_and_count(&self, run: &OpenRun, report: &mut RecoveryReport) {
+    /// The runs of each engine by themselves, so that one that hangs holds up no other's.
+    async fn close_all(&self, overdue: Vec<OpenRun>) -> RecoveryReport {
+        let mut by_engine = BTreeMap::<_, Vec<_>>::new();
+        for run in overdue {
+            by_engine.entry(run.engine.clone()).or_default().push(run);
+        }
+        let closing = by_engine.into_values().map(|runs| async move {
+            let mut report = RecoveryReport::default();
+            for run in &runs {
+                report.add(self.close_and_count(run).await);
+            }
+            report
+        });
+        let mut report = RecoveryReport::default();
+        join_all(closing).await.into_iter().for_each(|of_engine| report.add(of_engine));
+        report
+    }
+
+    async fn close_and_count(&self, run: &OpenRun) -> RecoveryReport {
+        let (mut completed, mut abandoned, mut waiting) = (0, 0, 0);
         match self.close(run).await {
-            Ok(Some(Recovered::Completed)) => report.completed += 1,
-            Ok(Some(Recovered::Abandoned)) => report.abandoned += 1,
-            Ok(None) => report.waiting += 1,
+            Ok(Some(Recovered::Completed)) => completed = 1,
+            Ok(Some(Recovered::Abandoned)) => abandoned = 1,
+            Ok(None) => waiting = 1,
             Err(error) => {
-                report.waiting += 1;
+                waiting = 1;
                 tracing::warn!(run_id = %run.intent.run_id, %error, "a run past its lease was not closed");
             }
         }
+        RecoveryReport { completed, abandoned, waiting }
     }
 
     /// None if the run stays open, or has been closed by another host.
@@ -165,7 +195,8 @@ impl Recovery {
             let engine = run.engine.as_ref().map_or("of the record", EngineName::as_str);
             return Fate::Abandoned(format!("{ended}; engine {engine} is not configured, so its container is unknown"));
         };
-        match engine.inspect(container).await {
+        let looked = tokio::time::timeout(PATIENCE, engine.inspect(container)).await;
+        match looked.unwrap_or_else(|late| Err(EngineError::Unavailable(Box::new(late)))) {
             Ok(None) => Fate::Abandoned(format!("{ended}; its container is gone, and the next sweep completes it")),
             Ok(Some(_)) if !self.has_rested(&run.intent) => Fate::Unclear,
             Ok(Some(found)) => Fate::Abandoned(format!("{ended}; its container is still there, {}", found.state)),

@@ -59,6 +59,8 @@ pub struct Fleet {
     store: PostgresStore,
     games: BTreeMap<String, Given>,
     destroyed: Destroyed,
+    /// Whether every event of the engines was listened to.
+    hears_all: bool,
     listening: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -91,6 +93,7 @@ impl Fleet {
             store,
             games,
             destroyed,
+            hears_all: true,
             listening,
         }
     }
@@ -153,6 +156,29 @@ impl Fleet {
         }
     }
 
+    /// Waits for the event of each removal, if every event was listened to. Says how many are missing.
+    pub async fn hear_of_all(&self) -> Result<(), String> {
+        let due: Vec<_> = self.games.values().filter(|given| !given.is_live).collect();
+        let mut missing = 0;
+        for _ in 0..50 {
+            let destroyed = self.destroyed.lock().unwrap().clone();
+            missing = due.iter().filter(|given| !destroyed.contains_key(&given.container)).count();
+            if missing == 0 || !self.hears_all {
+                return Ok(());
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        Err(format!("{missing} removals were not heard of"))
+    }
+
+    /// As a host of the next version changes the tables: in a way that this one can live with.
+    pub async fn upgrade_tables(&self) {
+        let newer = "ALTER TABLE runtime_records ADD COLUMN of_the_future text NOT NULL DEFAULT 'new';
+            INSERT INTO rtmanager_migrations (version, description, success, checksum, execution_time)
+            VALUES (9000, 'of the future', TRUE, '\\x00', 0)";
+        sqlx::raw_sql(newer).execute(&mut self.database().await).await.unwrap();
+    }
+
     /// Waits until a run is under way.
     pub async fn busy(&self) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -165,6 +191,7 @@ impl Fleet {
     /// An engine that was started again: it has ended the containers that ran, so nothing is to be said of them.
     pub fn started_again(&mut self, engine: usize) {
         self.games.retain(|_, given| given.engine != engine || !given.is_live);
+        self.hears_all = false;
         let listening = listen(self.engines[engine].docker().clone(), self.destroyed.clone());
         self.listening.push(AbortOnDropHandle::new(tokio::spawn(listening)));
     }

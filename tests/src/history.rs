@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rtmanager::model::{ContainerId, Fence, OperationEntry, Outcome, Status, Timestamp, TrackedRuntime};
+use rtmanager::model::{Author, ContainerId, Fence, OperationEntry, Outcome, Status, Timestamp, TrackedRuntime};
 
 /// Engines and hosts of one machine have one clock, and an engine's event is dated within its removal.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(50);
@@ -107,7 +107,9 @@ impl History {
     /// a long overlap counts.
     fn overlaps(&self, name: &str, entries: &[&OperationEntry], wrong: &mut Vec<String>) {
         let Some(overlap) = self.overlap else { return };
-        let leased: Vec<_> = entries.iter().filter(|entry| entry.fence.is_some()).collect();
+        // Recovery writes an entry long after its run has ended.
+        let leased: Vec<_> =
+            entries.iter().filter(|entry| entry.fence.is_some() && entry.author != Author::Recovery).collect();
         for (index, one) in leased.iter().enumerate() {
             for other in leased.iter().skip(index + 1) {
                 let (from, to) = (one.started_at.max(other.started_at), one.finished_at.min(other.finished_at));

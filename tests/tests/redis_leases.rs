@@ -272,9 +272,19 @@ async fn a_password_is_needed_and_never_shown() {
     let right = leases(&endpoint(&format!("redis+unix://{socket}?pass=p%C3%A4ssw%C3%B6rd")));
     assert!(acquire(&right, 1).await.unwrap());
     let login = ["-a", "pässwörd"];
-    server.ask(&[&login[..], &["ACL", "SETUSER", "ada", "on", ">secret", "~rtmanager:*", "+@all"]].concat());
+    server.ask(&[&login[..], &["ACL", "SETUSER", "ada", "on", ">secret", "~rtmanager:*"]].concat());
+    // What the README says that a user needs, and no more.
+    for command in ["set", "get", "del", "pexpire", "pttl", "eval", "ping", "select"] {
+        server.ask(&[&login[..], &["ACL", "SETUSER", "ada", &format!("+{command}")]].concat());
+    }
     let user = leases(&endpoint(&format!("redis+unix://{socket}?user=ada&pass=secret")));
     assert!(!acquire(&user, 2).await.unwrap());
+    let user = leases(&endpoint(&format!("redis+unix://{socket}?user=ada&pass=secret&db=1")));
+    assert!(acquire(&user, 3).await.unwrap());
+    assert!(user.renew(&game("g"), &token(3), TTL).await.unwrap());
+    assert!(user.held_until(&game("g")).await.unwrap().is_some());
+    user.release(&game("g"), &token(3)).await.unwrap();
+    user.ping().await.unwrap();
 }
 
 #[tokio::test]

@@ -260,7 +260,7 @@ CREATE TABLE run_intents (
 )
 -- Rows come and go with every run.
 WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX run_intents_expires ON run_intents (expires_at, run_id);
+CREATE INDEX run_intents_expires ON run_intents (expires_at, fence);
 
 -- The leases that are held, by the database's clock. Unlogged, since nothing is safe because of them: a crash of the
 -- server forgets them, and so does a failover; that costs work done twice, and spares each run two waits for the disk.

@@ -41,15 +41,15 @@ pub async fn serve(app: App) -> Result<Answer, Error> {
 
     let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let early: BTreeMap<EngineName, Arc<Notify>> =
-        app.ports.engines.keys().map(|engine| (engine.clone(), Arc::default())).collect();
+    let early = Early::of(app.ports.engines.keys());
     // Each engine by itself, so that none waits for another.
     for (engine, reconciler) in &app.reconcilers {
         let reconciling = reconcile_for_ever(app.clone(), reconciler.clone());
         tasks.spawn(shutdown.clone().run_until_cancelled_owned(reconciling));
-        let early = early.get(engine).cloned().unwrap_or_default();
-        tasks.spawn(shutdown.clone().run_until_cancelled_owned(sweep_for_ever(app.clone(), engine.clone(), early)));
+        let sweeping = sweep_for_ever(app.clone(), engine.clone(), early.clone());
+        tasks.spawn(shutdown.clone().run_until_cancelled_owned(sweeping));
     }
+    tasks.spawn(shutdown.clone().run_until_cancelled_owned(take_over_for_ever(app.clone(), early.clone())));
     tasks.spawn(shutdown.clone().run_until_cancelled_owned(recover_for_ever(app.clone(), early)));
     tasks.spawn(shutdown.clone().run_until_cancelled_owned(prune_for_ever(app.clone())));
     tasks.close();
@@ -99,12 +99,12 @@ async fn reconcile_for_ever(app: Arc<App>, reconciler: Arc<Reconciler>) {
 }
 
 /// At intervals, and earlier when another host has left a sweep of the engine half done.
-async fn sweep_for_ever(app: Arc<App>, engine: EngineName, early: Arc<Notify>) {
+async fn sweep_for_ever(app: Arc<App>, engine: EngineName, early: Early) {
     let mut pause = app.config.sweep_interval.min(FIRST_SWEEP);
     loop {
         tokio::select! {
             () = tokio::time::sleep(jittered(pause, app.ports.randomness.as_ref())) => {}
-            () = early.notified() => {}
+            () = early.called(&engine) => {}
         }
         pause = app.config.sweep_interval;
         let reconciled = reconcile(&app, Some(&engine), Extent::Slice).await;
@@ -133,20 +133,53 @@ fn jittered(interval: Duration, randomness: &dyn Randomness) -> Duration {
     }
 }
 
-/// Closes what dead hosts have left open, and has the engines swept whose walks they left half done. At a third of a
-/// lease's time to live: with the claims' two thirds, that is one time to live from a death to the next sweep.
-async fn recover_for_ever(app: Arc<App>, early: BTreeMap<EngineName, Arc<Notify>>) {
+/// Closes what dead hosts have left open, and has the engines swept on which a game is free again.
+async fn recover_for_ever(app: Arc<App>, early: Early) {
     loop {
         if let Err(error) = app.recovery.run().await {
             tracing::warn!(%error, "runs past their lease were not looked for");
         }
-        let mut engines = app.recovery.take_freed();
+        early.sweep(app.recovery.take_freed());
+        tokio::time::sleep(pace(&app)).await;
+    }
+}
+
+/// Has the engines swept whose walks another host has left half done. By itself, since recovery may wait for an engine.
+async fn take_over_for_ever(app: Arc<App>, early: Early) {
+    loop {
         match app.ports.records.end_abandoned_claims(app.ports.clock.now()).await {
-            Ok(abandoned) => engines.extend(abandoned),
+            Ok(engines) => early.sweep(engines),
             Err(error) => tracing::warn!(%error, "sweeps left half done were not looked for"),
         }
-        engines.iter().filter_map(|engine| early.get(engine)).for_each(|early| early.notify_one());
-        tokio::time::sleep(app.config.session.lease.ttl / 3).await;
+        tokio::time::sleep(pace(&app)).await;
+    }
+}
+
+/// How often the dead are looked for, each time by a read of one index: after a lease's end, or a claim's, which comes
+/// earlier, by a tenth of a lease at most.
+fn pace(app: &App) -> Duration {
+    app.config.session.lease.ttl / 10
+}
+
+/// Wakes the sweeps of engines before their time.
+#[derive(Clone)]
+struct Early(Arc<BTreeMap<EngineName, Notify>>);
+
+impl Early {
+    fn of<'e>(engines: impl Iterator<Item = &'e EngineName>) -> Self {
+        Self(Arc::new(engines.map(|engine| (engine.clone(), Notify::new())).collect()))
+    }
+
+    fn sweep(&self, engines: impl IntoIterator<Item = EngineName>) {
+        engines.into_iter().filter_map(|engine| self.0.get(&engine)).for_each(Notify::notify_one);
+    }
+
+    /// Until the engine is to be swept before its time.
+    async fn called(&self, engine: &EngineName) {
+        match self.0.get(engine) {
+            Some(called) => called.notified().await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use rtmanager::app::{self, App, Stores};
 use rtmanager::cli;
 use rtmanager::config::{Environment, Loaded, Sources};
-use rtmanager::model::{Begun, Fence, GameId, Intent, RuntimeRecord, Status, Timestamp};
+use rtmanager::model::{Begun, Fence, GameId, Intent, RuntimeRecord, Status};
 use rtmanager::ports::{CasError, LeaseStore, LeaseToken, RecordStore, StatusChange, StoreError};
 use rtmanager::telemetry::{self, LogFormat};
 use rtmanager_tests::tapped::{LeaseTap, RecordTap, Tapped};
@@ -53,7 +53,9 @@ async fn main() -> anyhow::Result<()> {
     let stores = Stores::open(Loaded::from_sources(&sources)?.config).await?;
     let engines = app::engines(&stores.config)?;
     let stops = AtomicBool::new(arguments.stop_before_change);
-    let records = Records { inner: stores.records.clone(), bug: arguments.bug, stops };
+    let url = stores.config.store.url.as_ref().context("replicas share a PostgreSQL: set store.url")?;
+    let database = sqlx::PgPool::connect_lazy(url.expose())?;
+    let records = Records { inner: stores.records.clone(), bug: arguments.bug, stops, database };
     let leases = Leases { inner: stores.leases.clone(), bug: arguments.bug };
     let stores = Stores { records: Arc::new(Tapped(records)), leases: Arc::new(Tapped(leases)), ..stores };
     let answer = cli::serve(App::assemble(stores, engines)?).await?;
@@ -64,6 +66,8 @@ struct Records {
     inner: Arc<dyn RecordStore>,
     bug: Bug,
     stops: AtomicBool,
+    /// Past the adapter, for what it does not do.
+    database: sqlx::PgPool,
 }
 
 #[async_trait]
@@ -73,11 +77,12 @@ impl RecordTap for Records {
     }
 
     async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
-        let never = Timestamp::from_micros(4_000_000_000_000_000);
-        match self.bug {
-            Bug::IntentSkipped => self.inner.begin_run(&Intent { expires_at: never, ..intent.clone() }).await,
-            _ => self.inner.begin_run(intent).await,
+        let begun = self.inner.begin_run(intent).await?;
+        if self.bug == Bug::IntentSkipped {
+            let skip = sqlx::query("DELETE FROM run_intents WHERE run_id = $1").bind(intent.run_id.as_str());
+            skip.execute(&self.database).await.map_err(|error| StoreError::Unavailable(Box::new(error)))?;
         }
+        Ok(begun)
     }
 
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {

@@ -5,9 +5,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use rtmanager::adapters::postgres::{PostgresOptions, PostgresStore};
-use rtmanager::ports::{OperationFilter, StoreError};
-use rtmanager_tests::contracts::fixture::{at, entry, game, intent, stopped, token};
-use rtmanager_tests::postgres::Postgres;
+use rtmanager::model::Fence;
+use rtmanager::ports::{CasError, OperationFilter, StatusChange, StoreError};
+use rtmanager_tests::contracts::fixture::{at, entry, game, intent, removal, stopped, token};
+use rtmanager_tests::fault_proxy::{Behind, FaultProxy};
+use rtmanager_tests::postgres::{Database, Postgres};
 
 use super::{impatient, open, say, until_somebody_waits};
 
@@ -183,4 +185,55 @@ async fn a_closed_store_is_unavailable() {
     store.close().await;
     assert!(matches!(store.records().ping().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.operation_log().append(&entry(1, "g")).await, Err(StoreError::Unavailable(_))));
+}
+
+/// A store behind a proxy, with one connection on which a change of the record `h` has been prepared.
+async fn behind_a_proxy() -> (Database, FaultProxy, PostgresStore) {
+    let server = Postgres::shared();
+    let database = server.database().await;
+    let proxy = FaultProxy::before(Behind::Tcp(([127, 0, 0, 1], server.port()).into())).await;
+    let url = database.url();
+    let name = url.split_once('?').unwrap().0.rsplit_once('/').unwrap().1;
+    let options = PostgresOptions { max_connections: NonZeroU32::MIN, ..PostgresOptions::default() };
+    let url = format!("postgres://postgres@{}/{name}", proxy.address());
+    let store = PostgresStore::connect(&url, options).await.unwrap();
+    for (name, container) in [("g", 1), ("h", 2)] {
+        store.records().register(&stopped(name, container), at(0)).await.unwrap();
+    }
+    store.records().begin_run(&intent(9, "h")).await.unwrap();
+    store.records().compare_and_set(&StatusChange { fence: Fence(u64::MAX >> 1), ..removal("h", 2) }).await.unwrap();
+    (database, proxy, store)
+}
+
+async fn begin(store: &PostgresStore) -> StatusChange {
+    let begun = store.records().begin_run(&intent(1, "g")).await.unwrap().unwrap();
+    // What the pool says of itself when it takes a connection back is not to be what is cut.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    StatusChange { fence: begun.fence, ..removal("g", 1) }
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_is_settled_as_made() {
+    let (_database, proxy, store) = behind_a_proxy().await;
+    let change = begin(&store).await;
+    proxy.cut_answers(1);
+    let answer = store.records().compare_and_set(&change).await;
+    assert!(matches!(answer, Err(CasError::Store(StoreError::Unknown(_)))), "{answer:?}");
+    assert!(proxy.has_cut());
+    let settled = store.records().supersede_run(&change.run_id).await.unwrap().unwrap();
+    assert_eq!(settled.committed_at, Some(change.at));
+}
+
+#[tokio::test]
+async fn a_change_that_never_came_is_settled_as_not_made_and_is_refused_from_then_on() {
+    let (_database, proxy, store) = behind_a_proxy().await;
+    let change = begin(&store).await;
+    proxy.cut_requests(1);
+    let answer = store.records().compare_and_set(&change).await;
+    assert!(matches!(answer, Err(CasError::Store(StoreError::Unknown(_)))), "{answer:?}");
+    assert!(proxy.has_cut());
+    let settled = store.records().supersede_run(&change.run_id).await.unwrap().unwrap();
+    assert_eq!(settled.committed_at, None);
+    let late = store.records().compare_and_set(&change).await;
+    assert!(matches!(late, Err(CasError::Superseded)), "{late:?}");
 }
