@@ -17,6 +17,7 @@ use rtmanager::model::{
     Author, ContainerId, ContainerState, Fence, Hold, LiveStatus, OperationEntry, Outcome, RuntimeRecord, Status,
 };
 use rtmanager::ports::{Clock as _, StatusChange};
+use rtmanager_tests::captured_log::captured_log;
 use rtmanager_tests::mock_host::{GAME, IMAGE, MockHost, container, labels, request};
 
 fn host() -> MockHost {
@@ -536,9 +537,41 @@ async fn a_release_that_fails_does_not_change_the_outcome() {
     let host = host();
     host.stopped(GAME, &container(1)).await;
     host.script.plan().fail(Call::LeaseRelease, 1, Failure::Unavailable);
+    let (guard, log) = captured_log();
     let result = host.cleanup(GAME).await;
+    drop(guard);
     assert_eq!((result.outcome, result.error_code), (Outcome::Success, None));
     assert!(host.metrics.render().unwrap().contains("rtmanager_lease_release_failures_total 1"));
+    let log = log.text();
+    let warning = log.lines().find(|line| line.contains("the lease was not released")).unwrap();
+    assert!(warning.contains("WARN") && warning.contains(GAME), "{warning}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_hangs_has_five_seconds_of_its_own() {
+    let host = host();
+    host.stopped(GAME, &container(1)).await;
+    host.script.plan().fail(Call::LeaseRelease, 1, Failure::Hang);
+    let began = tokio::time::Instant::now();
+    assert_eq!(host.cleanup(GAME).await.outcome, Outcome::Success);
+    assert_eq!(began.elapsed().as_secs(), 5, "though one call may take 30 s");
+}
+
+#[tokio::test]
+async fn asking_for_a_lease_is_measured_whether_it_is_acquired_held_or_fails() {
+    let host = host();
+    host.stopped(GAME, &container(1)).await;
+    host.script.plan().fail(Call::LeaseTryAcquire, 1, Failure::Refuse);
+    host.script.plan().fail(Call::LeaseTryAcquire, 2, Failure::Unavailable);
+    for _ in 0..3 {
+        host.cleanup(GAME).await;
+    }
+    host.lifecycle.cleanup(request("", "cli")).await;
+    let metrics = host.metrics.render().unwrap();
+    for result in ["held", "failed", "acquired"] {
+        let counted = format!("rtmanager_lease_acquire_latency_seconds_count{{result=\"{result}\"}} 1\n");
+        assert!(metrics.contains(&counted), "{counted} is not in {metrics}");
+    }
 }
 
 #[tokio::test]
