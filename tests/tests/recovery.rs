@@ -65,8 +65,8 @@ async fn a_trap_after_the_entry_stands_beside_it_and_the_job_is_done() {
 async fn a_policy_learns_that_a_backend_hangs_and_its_run_ends() {
     for (call, nth, answer) in [
         (Call::LeaseTryAcquire, 1, "outcome-unknown"),
-        (Call::RecordBeginRun, 1, "unavailable(the record store did not answer in time)"),
-        (Call::EngineInspect, 1, "unavailable(the container engine did not answer in time)"),
+        (Call::RecordBeginRun, 1, "unavailable(the record store did not answer within limits.import_time)"),
+        (Call::EngineInspect, 1, "unavailable(the container engine did not answer within limits.import_time)"),
         (Call::EngineRemove, 1, "outcome-unknown"),
     ] {
         for failure in [Failure::Hang, Failure::HangAfterEffect] {

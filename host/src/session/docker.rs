@@ -14,7 +14,7 @@ pub(super) struct SentRemoval {
     pub(super) done: bool,
 }
 
-const NOT_IN_TIME: Error = Error::Unavailable("the container engine did not answer in time");
+const NOT_IN_TIME: Error = Error::Unavailable("the container engine did not answer within limits.import_time");
 
 impl Session {
     /// Describes the record's container. Any other, and one that is gone, is not found.

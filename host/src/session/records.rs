@@ -162,7 +162,7 @@ fn found<T>(read: Result<Result<Option<T>, StoreError>, TimedOut>) -> Result<T, 
             Error::OutcomeUnknown => Error::Unavailable("the record store's answer was lost"),
             other => other,
         }),
-        Err(TimedOut) => Err(Error::Unavailable("the record store did not answer in time")),
+        Err(TimedOut) => Err(Error::Unavailable("the record store did not answer within limits.import_time")),
     }
 }
 
