@@ -22,5 +22,5 @@ pub use pause::{Census, Pause, PauseCause, PauseScope};
 pub use record::{CleanupState, Fence, Hold, Labels, Parked, RuntimeRecord, Status, TrackedRuntime};
 pub use registration::{LiveStatus, Registration};
 pub use run::{Begun, Intent, OpenRun};
-pub use text::bounded_text;
+pub use text::{ErrorChain, bounded_text};
 pub use time::{InvalidTimestamp, Timestamp};

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::metrics::Metrics;
-use crate::model::{ContainerId, EngineName, Timestamp};
+use crate::model::{ContainerId, EngineName, ErrorChain, Timestamp};
 use crate::ownership::Ownership;
 use crate::ports::{Clock, ContainerEngine, EngineError, RecordStore, StoreError};
 
@@ -83,8 +83,7 @@ pub enum Error {
 impl Error {
     /// In a line, with all its causes.
     pub fn with_causes(&self) -> String {
-        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+        ErrorChain(self).to_string()
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bollard::models::EventMessage;
 use futures_util::{StreamExt as _, stream};
 
-use crate::model::{Container, ContainerId, Labels, Removal, bounded_text};
+use crate::model::{Container, ContainerId, ErrorChain, Labels, Removal, bounded_text};
 use crate::ports::{ContainerEngine, EngineError, Hints, Listing, PassedOver};
 
 mod client;
@@ -131,8 +131,7 @@ fn hint(event: EventMessage) -> Option<ContainerId> {
 
 /// For people: the error with what caused it.
 fn undescribed(id: ContainerId, error: &CallError) -> PassedOver {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    let reason = causes.fold(format!("it cannot be described: {error}"), |text, cause| format!("{text}: {cause}"));
+    let reason = format!("it cannot be described: {}", ErrorChain(error));
     PassedOver { id, reason: bounded_text(&reason, REASON_BYTES) }
 }
 

@@ -17,6 +17,7 @@ use super::{Answer, Error, render};
 use crate::adapters::system_clock::SystemRandomness;
 use crate::app::App;
 use crate::config::{Environment, Loaded, Sources};
+use crate::model::ErrorChain;
 use crate::ports::{Randomness as _, RandomnessError};
 
 mod cast;
@@ -100,7 +101,7 @@ pub(super) async fn demo(environment: Environment, json: bool) -> Result<Answer,
     let cleared = stage.clear().await;
     let store = scratch.0.clone();
     drop(scratch);
-    let left = cleared.err().map(|error| format!("{}: {}", stage.image(), chain(&error)));
+    let left = cleared.err().map(|error| format!("{}: {}", stage.image(), ErrorChain(&error)));
     let left = left.or_else(|| store.exists().then(|| store.display().to_string()));
     let story = match played {
         Ok(story) => story,
@@ -148,9 +149,4 @@ async fn play(app: Arc<App>, stage: Arc<Stage>, signals: &mut Signals) -> Result
 /// How this program was called, so that the next commands work as they are printed.
 fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "rtmanager".to_owned())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

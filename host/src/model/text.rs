@@ -1,5 +1,7 @@
 //! Text from outside.
 
+use std::fmt;
+
 /// Whether a character controls how text is shown rather than being shown: control characters, line and paragraph
 /// separators, and what changes the direction of writing.
 pub(super) fn is_control(c: char) -> bool {
@@ -24,4 +26,19 @@ pub fn bounded_text(text: &str, max: usize) -> String {
         }
     }
     out
+}
+
+/// An error with all its sources, for one line of a log.
+pub struct ErrorChain<'a>(pub &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::rules::ErrorChain;
 use super::{Error, Kind, Rule, Session, TimedOut};
-use crate::model::{Container, ContainerId, OpSource, Removal};
+use crate::model::{Container, ContainerId, ErrorChain, OpSource, Removal};
 use crate::ports::{ContainerEngine, EngineError};
 
 /// A removal that the run has asked an engine for.

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::rules::ErrorChain;
 use super::{Error, Kind, Rule, Session, TimedOut};
 use crate::metrics::LeaseResult;
+use crate::model::ErrorChain;
 use crate::ports::LeaseToken;
 
 /// A release has a limit of its own: it happens when other limits are spent.

@@ -1,9 +1,9 @@
 //! The run's entry in the operation log.
 
-use super::rules::ErrorChain;
 use super::{Error, Kind, Rule, Session, TimedOut};
 use crate::model::{
-    Author, ContainerId, EntryId, ErrorCode, Fault, OP_KIND_CLEANUP, OperationEntry, Outcome, TenantId, bounded_text,
+    Author, ContainerId, EntryId, ErrorChain, ErrorCode, Fault, OP_KIND_CLEANUP, OperationEntry, Outcome, TenantId,
+    bounded_text,
 };
 use crate::ports::StoreError;
 

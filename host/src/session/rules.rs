@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::model::ErrorChain;
 use crate::ports::StoreError;
 
 /// Why a call had no, or no known, effect: the policy's view, free of any backend's text.
@@ -93,20 +94,5 @@ impl Error {
             StoreError::Unknown(_) => Self::OutcomeUnknown,
             StoreError::Corrupt(_) => Self::Internal("the store holds what it must not"),
         }
-    }
-}
-
-/// An error with all its sources, for one line of a log.
-pub(crate) struct ErrorChain<'a>(pub &'a (dyn std::error::Error + 'static));
-
-impl fmt::Display for ErrorChain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
     }
 }
