@@ -179,7 +179,7 @@ pub trait RecordStore: Send + Sync {
     /// container as removed. Grows the version by one. Answers the record as changed. In the same transaction, notes
     /// the change with the run's intent.
     /// To another status: sets `stopped_at` if that is `stopped`, and leaves container and (unless the status
-    /// differs) cleanup state but a policy's wait alone.
+    /// differs) cleanup state but a policy's wait alone. A change of status ends a walk's claim on the row.
     ///
     /// Checks in this order: existence, expected state, fence, hold.
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError>;

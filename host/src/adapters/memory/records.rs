@@ -305,7 +305,7 @@ fn change_status(row: &mut Row, change: &StatusChange) {
         _ => {}
     }
     row.tracked.cleanup.outlive(&earlier, record);
-    if record.status == Status::Removed {
+    if record.status == Status::Removed || record.status != earlier.status {
         row.tracked.cleanup.void();
         row.claim = None;
     }
