@@ -18,9 +18,9 @@ soak:
 	@tests/prerequisites.sh test
 	RTMANAGER_SOAK_KILLS=$(KILLS) cargo test -p rtmanager-tests --test fleet hosts_that_are_killed -- --nocapture
 
-# Cost of a run, of a sweep, and of size; takes about twenty minutes, ten of them since it builds with optimisation.
+# Cost of a run, of a sweep, and of size, and what a tenant keeps beside one that does harm; takes about twenty minutes, ten of them since it builds with optimisation.
 # Less of it: RTMANAGER_BENCH_CONTAINERS=120 (sweep), RTMANAGER_BENCH_CLEANUPS=100, RTMANAGER_BENCH_ROUNDS=1,
-# RTMANAGER_BENCH_ROWS=100000, RTMANAGER_BENCH_PARTS='walk trips' (scale).
+# RTMANAGER_BENCH_ROWS=100000, RTMANAGER_BENCH_PARTS='walk trips' (scale); the rounds are of isolation, too.
 bench:
 	@tests/prerequisites.sh test
 	cargo bench -p rtmanager-tests

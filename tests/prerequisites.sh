@@ -26,6 +26,9 @@ if [ "${1:-build}" = test ]; then
     need runc runc                # what it runs containers with
     need busybox busybox-static   # what the tests' containers run
     need curl curl                # asks hosts for cleanups, as a platform does
+    need docker-registry docker-registry # where policies are pushed to and pulled from
+    need /etc/ssl/certs/ca-certificates.crt ca-certificates # without any, no registry is asked
+    need openssl openssl          # whose keys and signatures ours must go with
     need redis-server redis-server # leases, in servers that the tests start for themselves
     need haproxy haproxy          # the proxy before a Docker socket, of host/deploy
     need clang clang              # the policy in C

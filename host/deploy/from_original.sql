@@ -39,12 +39,12 @@ ORDER BY game_id
 ON CONFLICT (game_id) DO NOTHING;
 
 INSERT INTO operation_log (run_id, game_id, tenant, op_kind, op_source, source_ref, image_ref, container_id,
-    outcome, error_code, error_message, started_at, finished_at, policy_digest, author)
+    outcome, error_code, error_message, started_at, finished_at, policy_generation, policy_digest, author)
 SELECT md5('original ' || id), game_id, 'default', op_kind, op_source, coalesce(source_ref, ''), nullif(image_ref, ''),
     CASE WHEN container_id ~ '^[0-9a-f]{64}$' THEN container_id END,
     CASE WHEN outcome = 'success' THEN 'success' ELSE 'failure' END,
     nullif(error_code, ''), nullif(error_message, ''), started_at, coalesce(finished_at, started_at),
-    repeat('0', 64), 'host'
+    '*/0', repeat('0', 64), 'host'
 FROM :"original".operation_log
 ORDER BY id
 ON CONFLICT (run_id) DO NOTHING;

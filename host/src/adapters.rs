@@ -5,6 +5,7 @@ pub mod docker;
 pub mod memory;
 pub mod postgres;
 pub mod redis;
+mod scope;
 mod sql;
 pub mod sqlite;
 pub mod system_clock;

@@ -1,9 +1,11 @@
 //! The REST caller: an internal interface for the platform's own services and operators.
 //!
 //! A request passes, from the outside in: the listener's limits ([`server`]), the request's id and span
-//! ([`caller`]), the guard (name and token on TCP), a catcher of panics, the deadline, its handler.
+//! ([`caller`]), a catcher of panics, the deadline, the guard (who calls; on TCP by name and token), its route's action
+//! ([`routes`]), its handler.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
@@ -17,6 +19,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
+mod audit;
 mod caller;
 mod guard;
 mod health;
@@ -24,19 +27,32 @@ mod input;
 mod operations;
 mod orphans;
 mod pauses;
+mod policies;
+mod policy_orders;
+mod policy_problems;
+mod policy_rollouts;
+mod policy_rules;
 mod problem;
+mod routes;
 mod runtimes;
 mod server;
 mod socket;
+mod tenant_policies;
+mod token_file;
+mod tokens;
 
-pub use guard::{Token, TokenError};
+pub use policy_problems::Particulars;
 pub use problem::Problem;
 pub use server::{Error, Server};
+pub use token_file::{Token, TokenError};
 
+use crate::access::{Action, Tokens, Trail};
 use crate::app::Reconcilers;
 use crate::config::{Config, show_span};
 use crate::lifecycle::Lifecycle;
 use crate::model::bounded_text;
+use crate::orders::Orders;
+use crate::policies::Policies;
 use crate::ports::PauseStore;
 use crate::session::Ports;
 
@@ -48,6 +64,14 @@ pub struct Services {
     pub ports: Arc<Ports>,
     /// The pauses.
     pub pauses: Arc<dyn PauseStore>,
+    /// What changes runtimes and pauses.
+    pub orders: Orders,
+    /// Who shows what.
+    pub tokens: Tokens,
+    /// What was done.
+    pub trail: Trail,
+    /// What people do with policies.
+    pub policies: Policies,
     /// What looks at each engine, and knows what it found.
     pub reconcilers: Reconcilers,
     /// The limits, and the retention floor.
@@ -57,8 +81,8 @@ pub struct Services {
 impl Server {
     /// Serves the interface until `shutdown`, and drains. Answers whether every request under way finished.
     pub async fn run(self, services: Arc<Services>, shutdown: CancellationToken) -> bool {
-        let guard =
-            guard::Guard { token: self.token.clone(), allowed_hosts: services.config.http.allowed_hosts.clone() };
+        let allowed_hosts = services.config.http.allowed_hosts.clone();
+        let guard = guard::Guard { own: self.token.clone(), tokens: services.tokens.clone(), allowed_hosts };
         self.serve(router(services, guard), shutdown).await
     }
 }
@@ -71,18 +95,28 @@ pub fn openapi() -> OpenApi {
 fn described() -> OpenApiRouter<Arc<Services>> {
     let mut info = utoipa::openapi::Info::new("rtmanager", env!("CARGO_PKG_VERSION"));
     info.description = Some("Removes the stopped containers of a platform's runtimes.".to_owned());
-    let bearer =
-        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("On TCP: http.token_file holds it."));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("On TCP. http.token_file holds the server's own."));
     let components = ComponentsBuilder::new().security_scheme("token", SecurityScheme::Http(bearer.build())).build();
     // On the unix socket the kernel says who calls.
     let security = [SecurityRequirement::new("token", [""; 0]), SecurityRequirement::default()];
     let openapi = OpenApiBuilder::new().info(info).components(Some(components)).security(Some(security)).build();
-    OpenApiRouter::with_openapi(openapi)
-        .merge(runtimes::routes())
-        .merge(operations::routes())
-        .merge(orphans::routes())
-        .merge(pauses::routes())
-        .merge(health::routes())
+    [
+        runtimes::routes(),
+        operations::routes(),
+        orphans::routes(),
+        pauses::routes(),
+        tokens::routes(),
+        audit::routes(),
+        policies::routes(),
+        tenant_policies::routes(),
+        policy_rollouts::routes(),
+        policy_rules::routes(),
+        health::routes(),
+    ]
+    .into_iter()
+    .fold(OpenApiRouter::with_openapi(openapi), |described, routes| routes.merged_into(described))
 }
 
 fn router(services: Arc<Services>, guard: guard::Guard) -> Router {
@@ -90,32 +124,39 @@ fn router(services: Arc<Services>, guard: guard::Guard) -> Router {
     let openapi = Arc::new(openapi);
     let describe = axum::routing::get(move || std::future::ready(Json(openapi)));
     routes
-        .route("/api/v1/openapi.json", describe)
+        .route("/api/v1/openapi.json", routes::guarded(Action::Observe, describe))
         .fallback(async || Problem::not_found("there is nothing under this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
         })
         .layer(DefaultBodyLimit::max(services.config.http.max_body_bytes))
+        .layer(from_fn_with_state(Arc::new(guard), guard::admit))
         .layer(from_fn_with_state(services.clone(), deadline))
         .layer(CatchPanicLayer::custom(Problem::of_panic))
-        .layer(from_fn_with_state(Arc::new(guard), guard::admit))
         .layer(from_fn_with_state(services.clone(), caller::identify))
         .with_state(services)
 }
 
-/// Answers in time. What a run has begun under its lease goes on without its caller.
+/// Answers in time. What was begun goes on without its caller: a run under its lease, an order by itself.
 async fn deadline(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {
-    let request_time = services.config.http.request_time;
-    match tokio::time::timeout(request_time, next.run(request)).await {
+    let path = request.uri().path();
+    let (limit, where_to_look) = match policy_problems::examines(request.method(), path) {
+        true => (services.config.http.request_time.max(EXAMINATION), "the policy's status and history"),
+        false => (services.config.http.request_time, "the operation log for this request"),
+    };
+    match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let limit = show_span(request_time);
-            let detail =
-                format!("no answer within {limit}; what was begun goes on: see the operation log for this request");
+            let limit = show_span(limit);
+            let detail = format!("no answer within {limit}; what was begun goes on: see {where_to_look}");
             Problem::unavailable(detail).into_response()
         }
     }
 }
+
+/// For a component's way here, its compilation, the safety scenarios, and the wait for the hosts, each of which has a
+/// bound of its own below.
+const EXAMINATION: Duration = Duration::from_secs(420);
 
 /// An operator's reason, fit for tables and logs.
 fn reason(text: &str) -> Result<String, Problem> {
@@ -133,9 +174,12 @@ enum Failures {
     /// The request itself is wrong.
     #[response(status = 400, content_type = "application/problem+json")]
     InvalidRequest(#[to_schema] Problem),
-    /// On TCP, the token is missing or wrong.
+    /// On TCP, the token is missing, wrong, revoked or past its end.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(#[to_schema] Problem),
+    /// The caller's role does not allow this.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(#[to_schema] Problem),
     /// There is no such thing.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(#[to_schema] Problem),
@@ -148,4 +192,13 @@ enum Failures {
     /// A fault of the host or of the tenant's policy.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(#[to_schema] Problem),
+}
+
+/// How examining a policy can fail, too.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "read by the derive, to describe the answers")]
+enum PolicyFailures {
+    /// The policy does not pass: its form, its imports, its conduct, or who vouches for it.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Refused(#[to_schema] Problem),
 }

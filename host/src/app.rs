@@ -3,27 +3,39 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::{Tokens, Trail};
 use crate::adapters::docker::{self, ConnectError, DockerEngine, DockerOptions, RemovalOptions};
-use crate::adapters::system_clock::{SystemClock, SystemRandomness};
+use crate::adapters::system_clock::SystemClock;
+use crate::compiler::{LoadFailure, PolicyLoader};
 use crate::config::{self, Config, Endpoint};
 use crate::guarded::GuardedEngine;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{self, Metrics};
-use crate::model::{EngineName, TenantId};
-use crate::ports::{Clock, ContainerEngine, PauseStore, RandomnessError};
+use crate::model::{EngineName, ErrorChain, PolicyScope, bounded_text};
+use crate::orders::Orders;
+use crate::policies::Policies;
+use crate::ports::{Clock, ContainerEngine, PauseStore, Randomness, RandomnessError};
 use crate::reconciler::{self, Closer, Reconciler};
 use crate::recovery::Recovery;
-use crate::registry::{Binding, Registry};
-use crate::runtime::{DEFAULT_POLICY, LoadError, Sandbox, SandboxError};
+use crate::registry::{Binding, Registry, Watcher};
+use crate::runtime::{DEFAULT_POLICY, Sandbox, SandboxError};
 use crate::session::Ports;
 use crate::sweeper::Sweeper;
 
+mod desk;
+mod loading;
+mod policies;
+mod scratch;
+mod simulations;
 mod stores;
 
+pub use policies::{Rejection, check_component, policies};
+pub use scratch::scratch_stores;
+pub use simulations::simulator;
 pub use stores::{Error as StoresError, Stores};
 
 /// Container engines by name.
@@ -40,6 +52,16 @@ pub struct App {
     pub ports: Arc<Ports>,
     /// The pauses.
     pub pauses: Arc<dyn PauseStore>,
+    /// Keeps what serves whom true to the store.
+    pub watcher: Arc<Watcher>,
+    /// What changes runtimes and pauses by order.
+    pub orders: Orders,
+    /// The tokens of the REST interface.
+    pub tokens: Tokens,
+    /// What was done by order.
+    pub trail: Trail,
+    /// What people do with policies.
+    pub policies: Policies,
     /// Runs policies.
     pub lifecycle: Lifecycle,
     /// Walks due runtimes.
@@ -84,7 +106,7 @@ pub enum Error {
         policy: String,
         /// Why.
         #[source]
-        source: LoadError,
+        source: LoadFailure,
     },
     /// The metrics cannot be set up.
     #[error(transparent)]
@@ -103,34 +125,68 @@ impl App {
 
     /// The same on these engines, wherever the configuration says that engines are.
     pub async fn open_with(config: Config, engines: Engines) -> Result<Self, Error> {
-        Self::assemble(Stores::open(config).await?, engines)
+        let app = Self::assemble(Stores::open(config).await?, engines).await?;
+        app.read_policies().await;
+        Ok(app)
+    }
+
+    /// Brings into force what the store binds. Until that has succeeded once, nobody is served; a server goes on trying.
+    pub async fn read_policies(&self) {
+        if let Err(error) = self.watcher.refresh().await {
+            tracing::error!(error = %ErrorChain(&error), "nobody is served: the policies in the store cannot be read");
+        }
     }
 
     /// Puts everything together on stores that are open.
-    pub fn assemble(stores: Stores, engines: Engines) -> Result<Self, Error> {
-        let Stores { config, records, operations, leases, pauses, clock } = stores;
-        let (randomness, metrics) = (Arc::new(SystemRandomness), Arc::new(Metrics::new()?));
-        let engines = guarded(&config, engines, &clock, &metrics);
-        let ports = Arc::new(Ports { records, operations, leases, engines, clock, randomness, metrics });
-        let registry = Arc::new(policies(&config)?);
-        let import_time = config.sandbox.limits.import_time;
-        let lifecycle = Lifecycle::new(ports.clone(), registry, config.session.clone(), import_time)?;
+    pub async fn assemble(stores: Stores, engines: Engines) -> Result<Self, Error> {
+        let (orders, tokens, trail) = (stores.orders(), stores.tokens(), stores.trail());
+        let metrics = Arc::new(Metrics::new()?);
+        let engines = guarded(&stores.config, engines, &stores.clock, &metrics);
+        let ports = Arc::new(stores.ports(engines, metrics.clone()));
+        let loader = loading::loader(&stores.config, Sandbox::new(stores.config.sandbox.clone())?);
+        let registry = Arc::new(registry(&loader, &stores.config).await?.unread());
+        let policies = policies::on(&stores, loader.clone(), ports.clone())?;
+        let replica = replica(ports.randomness.as_ref())?;
+        let watcher = Watcher::new(stores.bindings(), Arc::new(loader), registry.clone(), metrics, replica);
+        let Stores { config, pauses, .. } = stores;
+        let (session, import_time) = (config.session.clone(), config.sandbox.limits.import_time);
+        let scratch = (scratch_stores(), Arc::new(Metrics::new()?));
+        let lifecycle = Lifecycle::with_shadows(ports.clone(), registry, session, import_time, scratch)?;
         let sweeper = Sweeper::new(ports.clone(), pauses.clone(), lifecycle.clone(), config.sweep.clone());
         let recovery = Recovery::new(ports.clone(), slowest_removal(&config));
         let closer = Closer { lifecycle: lifecycle.clone(), sweeper: sweeper.clone() };
         let reconcilers = reconcilers(&config, &ports, &closer);
-        Ok(Self { config, ports, pauses, lifecycle, sweeper, recovery, reconcilers })
+        Ok(Self {
+            config,
+            ports,
+            pauses,
+            watcher,
+            orders,
+            tokens,
+            trail,
+            policies,
+            lifecycle,
+            sweeper,
+            recovery,
+            reconcilers,
+        })
     }
 }
 
 /// Checks what the configuration alone cannot: loads every policy and prepares every connection. Opens nothing.
-pub fn check(config: &Config) -> Result<Registry, Error> {
+pub async fn check(config: &Config) -> Result<Registry, Error> {
     stores::redis_leases(&config.leases, Arc::new(SystemClock))?;
-    policies(config)
+    registry(&loading::uncached(config, Sandbox::new(config.sandbox.clone())?), config).await
 }
 
-fn policies(config: &Config) -> Result<Registry, Error> {
-    registry(&Sandbox::new(config.sandbox.clone())?, config)
+/// What this process calls itself: its machine's name, and something new at each start.
+fn replica(randomness: &dyn Randomness) -> Result<String, RandomnessError> {
+    let mut bytes = [0; 4];
+    randomness.fill(&mut bytes)?;
+    let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine = bounded_text(machine.trim(), 64);
+    let machine = if machine.is_empty() { "host" } else { machine.as_str() };
+    Ok(format!("{machine}-{}", hex::encode(bytes)))
 }
 
 fn reconcilers(config: &Config, ports: &Ports, closer: &Closer) -> Reconcilers {
@@ -189,17 +245,25 @@ fn guarded(config: &Config, engines: Engines, clock: &Arc<dyn Clock>, metrics: &
     engines.into_iter().map(guard).collect()
 }
 
-fn registry(sandbox: &Sandbox, config: &Config) -> Result<Registry, Error> {
-    let fallback = binding(sandbox, &config.policy)?;
-    let tenants: Result<Vec<(TenantId, Binding)>, Error> =
-        config.tenants.iter().map(|(tenant, policy)| Ok((tenant.clone(), binding(sandbox, policy)?))).collect();
-    Ok(Registry::new(fallback, tenants?))
+async fn registry(loader: &PolicyLoader, config: &Config) -> Result<Registry, Error> {
+    let fallback = binding(loader, &PolicyScope::Default, &config.policy).await?;
+    let mut tenants = Vec::new();
+    for (tenant, policy) in &config.tenants {
+        let scope = PolicyScope::Tenant(tenant.clone());
+        tenants.push((tenant.clone(), binding(loader, &scope, policy).await?));
+    }
+    Ok(Registry::new(fallback, tenants))
 }
 
-fn binding(sandbox: &Sandbox, policy: &config::Policy) -> Result<Binding, Error> {
-    let read = |path: &Path| fs::read(path).map_err(|source| Error::PolicyFile { path: path.to_owned(), source });
-    let component = policy.path.as_deref().map(read).transpose()?;
+async fn binding(loader: &PolicyLoader, scope: &PolicyScope, policy: &config::Policy) -> Result<Binding, Error> {
     let named = policy.path.as_ref().map_or_else(|| "built in".to_owned(), |path| path.display().to_string());
-    let loaded = sandbox.load(component.as_deref().unwrap_or(DEFAULT_POLICY));
-    Ok(Binding::new(loaded.map_err(|source| Error::Policy { policy: named, source })?, &policy.settings))
+    let loaded = match &policy.path {
+        None => loader.load_own(DEFAULT_POLICY),
+        Some(path) => {
+            let read = fs::read(path).map_err(|source| Error::PolicyFile { path: path.clone(), source });
+            loader.load(&read?).await
+        }
+    };
+    let loaded = loaded.map_err(|source| Error::Policy { policy: named, source })?;
+    Ok(Binding::configured(scope, loaded, &policy.settings))
 }

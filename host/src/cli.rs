@@ -9,27 +9,39 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+mod access;
 mod api;
 mod demo;
 mod inspect;
 mod operate;
+mod policy;
 mod reconcile;
 mod render;
 mod serve;
 mod sweep;
 
 pub use demo::{DemoView, Failure as DemoFailure, GameView, StageError, StoryError};
+pub use policy::{
+    bound_text, change_table, divergence_table, examination_text, generation_diff_text, policy_table, policy_text,
+    rules_text, status_table, status_text,
+};
 pub use render::{
-    explanation, operation_table, pause_table, reconciliation_text, result_text, runtime_table, setting_table,
-    sweep_text,
+    audit_table, explanation, operation_table, pause_table, reconciliation_text, result_text, runtime_table,
+    setting_table, sweep_text, token_table, verification_text,
 };
 pub use serve::serve;
 pub use sweep::SweepView;
 
+use crate::access::{Caller, Failure};
 use crate::app::{self, App, Stores};
+use crate::compiler::CompileOrder;
 use crate::config::{self, Environment, Loaded, Sources};
+use crate::distribution::{CredentialsError, DistributionError};
 use crate::model::{EngineName, InvalidId, TenantId};
+use crate::orders;
+use crate::policies;
 use crate::ports::StoreError;
+use crate::signing::{InvalidEnvelope, KeyError};
 use crate::telemetry::{self, LogFormat};
 
 const AFTER_HELP: &str = "\
@@ -48,6 +60,8 @@ Examples:
   rtmanager explain game-42           why it is kept, when it is due, what blocks it
   rtmanager reconcile                 containers without a record, records without a container
   rtmanager hold game-42 --reason 'evidence, case 7' --until 2026-12-01T00:00:00Z
+  rtmanager token create ci --role tenant --tenant acme --expires 90d
+  rtmanager audit verify              whether the trail of what was done is whole
   rtmanager serve                     the server: REST, sweeper, reconciler
   rtmanager api GET runtimes/game-42  one request to that server";
 
@@ -95,6 +109,10 @@ enum Command {
     Work(Work),
     #[command(flatten)]
     Books(Books),
+    /// Signs, pushes and binds policies, tries them, takes them back
+    ///
+    /// Works on the store, which the servers follow.
+    Policy(Box<policy::PolicyArgs>),
     /// Sends one request to the running server and prints its answer
     Api(api::Call),
     /// Makes a dozen containers, cleans them up before your eyes, and leaves nothing behind
@@ -111,6 +129,8 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    #[command(hide = true)]
+    CompilePolicy(CompileOrder),
 }
 
 /// Commands that run policies on the configured engines.
@@ -191,6 +211,12 @@ enum Books {
         #[command(flatten)]
         scope: Scope,
     },
+    /// Makes, lists and revokes tokens of the REST interface
+    #[command(subcommand)]
+    Token(access::TokenCommand),
+    /// Reads and checks the trail of what admins and operators did
+    #[command(subcommand)]
+    Audit(access::AuditCommand),
 }
 
 #[derive(Debug, Args)]
@@ -259,6 +285,48 @@ pub enum Error {
         #[source]
         source: api::Unreachable,
     },
+    /// An order was not carried out.
+    #[error(transparent)]
+    Order(#[from] orders::Error),
+    /// Nothing was done about a token.
+    #[error(transparent)]
+    Tokens(#[from] crate::access::TokenError),
+    /// Something was not done to a policy.
+    #[error(transparent)]
+    Policy(#[from] policies::Error),
+    /// A component does not pass.
+    #[error(transparent)]
+    Rejected(#[from] app::Rejection),
+    /// A policy could not be simulated.
+    #[error(transparent)]
+    Simulation(#[from] crate::simulation::Error),
+    /// A policy could not be carried to a registry, or from one.
+    #[error(transparent)]
+    Registry(#[from] DistributionError),
+    /// Who we are to a registry is not known.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// A key cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A file is no signature.
+    #[error("{} is no signature", .path.display())]
+    Envelope {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: InvalidEnvelope,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot use the file {}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// An argument is no identifier.
     #[error(transparent)]
     Id(#[from] InvalidId),
@@ -283,8 +351,16 @@ impl Error {
     /// The exit status, as `--help` lists them.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Id(_) => 2,
+            Self::Usage(_) | Self::Id(_) | Self::File { .. } | Self::Envelope { .. } | Self::Key(_) => 2,
+            Self::Policy(error) => by_code(error),
+            Self::Rejected(rejection) if rejection.is_of_host() => 3,
+            Self::Rejected(_) => 4,
+            Self::Registry(error) if error.is_retryable() => 3,
+            Self::Registry(_) => 4,
+            Self::Credentials(_) => 2,
             Self::Store(error) if error.is_retryable() => 3,
+            Self::Order(error) => by_code(error),
+            Self::Tokens(error) => by_code(error),
             Self::App(app::Error::Stores(error)) if error.is_of_configuration() => 5,
             Self::App(app::Error::Stores(_)) => 3,
             Self::Api(crate::api::Error::Bind { .. }) | Self::Unreachable { .. } => 3,
@@ -298,53 +374,91 @@ impl Error {
     }
 }
 
+impl Cli {
+    /// What this program tells itself, to compile a policy in a process of its own: to be carried out instead of
+    /// [`run`], before there is a second thread.
+    pub fn compile_order(&self) -> Option<&CompileOrder> {
+        match &self.command {
+            Command::CompilePolicy(order) => Some(order),
+            _ => None,
+        }
+    }
+}
+
+fn by_code(failure: &impl Failure) -> u8 {
+    match failure.code() {
+        "invalid_request" => 2,
+        "service_unavailable" => 3,
+        "internal_error" => 1,
+        // There is no such thing, it does not pass, or its state forbids it.
+        _ => 4,
+    }
+}
+
 /// Runs one command.
 pub async fn run(cli: Cli, environment: Environment) -> Result<Answer, Error> {
     let Cli { global, command } = cli;
     let json = global.json;
     match command {
         Command::Work(work) => {
-            let operator = environment.operator();
+            let operator = Caller::admin(environment.operator());
             perform(work, global.load(environment)?, operator, json).await
         }
         Command::Books(books) => {
-            let operator = environment.operator();
+            let operator = Caller::admin(environment.operator());
             keep(books, global.load(environment)?, operator, json).await
+        }
+        Command::Policy(policy) => {
+            let loaded = global.load(environment.clone())?;
+            init_logs(&loaded, false)?;
+            policy::run(*policy, loaded, &environment, json).await
         }
         Command::Api(call) => api::call(&global.load(environment)?.config.http, call).await,
         Command::Demo if global.is_set() => {
             Err(Error::Usage("demo has a configuration of its own; only DOCKER_HOST tells it the engine".into()))
         }
         Command::Demo => demo::demo(environment, json).await,
-        Command::Config(ConfigCommand::Check { all }) => inspect::config(&global.load(environment)?, all, json),
+        Command::Config(ConfigCommand::Check { all }) => inspect::config(&global.load(environment)?, all, json).await,
         Command::Completions { shell } => Ok(completions(shell)),
+        Command::CompilePolicy(_) => Err(Error::Usage("compile-policy is for this program itself".into())),
     }
 }
 
-async fn perform(work: Work, loaded: Loaded, operator: String, json: bool) -> Result<Answer, Error> {
+async fn perform(work: Work, loaded: Loaded, operator: Caller, json: bool) -> Result<Answer, Error> {
     init_logs(&loaded, matches!(work, Work::Serve))?;
     let app = App::open(loaded.config).await?;
-    match work {
-        Work::Serve => serve::serve(app).await,
-        Work::Sweep { dry_run, engine } => sweep::sweep(&app, dry_run, engine, json).await,
+    let answer = match work {
+        Work::Serve => return serve::serve(app).await,
+        Work::Sweep { dry_run, engine } => sweep::sweep(&app, dry_run, engine, &operator, json).await,
         Work::Reconcile { engine } => reconcile::run(&app, engine.as_ref(), json).await,
-        Work::Cleanup { game } => operate::cleanup(&app, game, operator, json).await,
+        Work::Cleanup { game } => operate::cleanup(&app, game, &operator, json).await,
+    };
+    // Runs of a generation that is tried count, whoever began them; those beside live ones may be under way.
+    app.lifecycle.drain(LAST_RUNS).await;
+    if let Err(error) = app.watcher.refresh().await {
+        tracing::warn!(%error, "what these runs showed of a rollout is not counted");
     }
+    answer
 }
 
-async fn keep(books: Books, loaded: Loaded, operator: String, json: bool) -> Result<Answer, Error> {
+/// As long as a run beside a live one may take, and a little more.
+const LAST_RUNS: std::time::Duration = std::time::Duration::from_secs(6);
+
+async fn keep(books: Books, loaded: Loaded, operator: Caller, json: bool) -> Result<Answer, Error> {
     init_logs(&loaded, false)?;
     let stores = Stores::open(loaded.config).await.map_err(app::Error::from)?;
     match books {
         Books::Runtimes(query) => inspect::runtimes(&stores, query, json).await,
         Books::Operations(query) => inspect::operations(&stores, query, json).await,
         Books::Explain { game } => inspect::explain(&stores, &game, json).await,
-        Books::Hold { game, reason, until } => operate::hold(&stores, &game, &reason, until, operator, json).await,
-        Books::Unhold { game } => operate::unhold(&stores, &game, json).await,
-        Books::Unpark { game } => operate::unpark(&stores, &game, json).await,
+        Books::Hold { game, reason, until } => operate::hold(&stores, &game, &reason, until, &operator, json).await,
+        Books::Unhold { game } => operate::unhold(&stores, &game, &operator, json).await,
+        Books::Unpark { game } => operate::unpark(&stores, &game, &operator, json).await,
         Books::Pauses => inspect::pauses(&stores, json).await,
-        Books::Pause { scope, reason } => operate::pause(&stores, scope.into(), &reason, operator, json).await,
-        Books::Resume { scope } => operate::resume(&stores, &scope.into(), json).await,
+        Books::Pause { scope, reason } => operate::pause(&stores, scope.into(), &reason, &operator, json).await,
+        Books::Resume { scope } => operate::resume(&stores, &scope.into(), &operator, json).await,
+        Books::Token(command) => access::token(&stores, command, &operator, json).await,
+        Books::Audit(command) => access::audit(&stores, command, json).await,
     }
 }
 
@@ -389,5 +503,20 @@ pub fn report(error: &Error) -> ExitCode {
         eprintln!("  because: {cause}");
         source = cause.source();
     }
+    if let Some(hint) = hint(error) {
+        eprintln!("  {hint}");
+    }
     ExitCode::from(error.status())
+}
+
+/// What to do about it, where a flag or another command is the answer.
+fn hint(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Policy(policies::Error::Authority(_)) => Some("--accept-authority accepts it"),
+        Error::Policy(policies::Error::NotReady { .. }) => {
+            Some("--wait 1m waits longer; --leave-behind goes on without them")
+        }
+        Error::Policy(policies::Error::Downgrade { .. }) => Some("`rtmanager policy history` lists the generations"),
+        _ => None,
+    }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use figment::Figment;
 use figment::value::{Dict, Value};
 
+mod admission;
 mod backend_url;
 mod file;
 mod kinds;
@@ -19,7 +20,9 @@ pub use backend_url::BackendUrl;
 pub use reader::{Problem, Setting};
 pub use sources::Environment;
 pub use span::{parse_span, show_span};
-pub use types::{Config, Discovery, Endpoint, Engine, Http, Leases, Listen, Log, Policy, Store, Synchronous};
+pub use types::{
+    Admission, Config, Discovery, Endpoint, Engine, Http, Leases, Listen, Log, Policy, Store, Synchronous,
+};
 
 /// The files of which the first that is there is read if none is named: the working directory's, and the system's.
 pub const USUAL_FILES: [&str; 2] = ["./rtmanager.toml", "/etc/rtmanager/rtmanager.toml"];

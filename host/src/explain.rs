@@ -49,7 +49,7 @@ pub struct Facts {
     pub leased_until: Option<Timestamp>,
     /// Whether its engine is configured here.
     pub has_engine: bool,
-    /// The retention floor.
+    /// The retention floor: the host's, or the longer one of the tenant's ceiling.
     pub retention_floor: Duration,
     /// The present.
     pub now: Timestamp,
@@ -74,7 +74,7 @@ impl Stores<'_> {
         &self,
         game: &crate::model::GameId,
         has_engine: impl Fn(&crate::model::EngineName) -> bool,
-        retention_floor: Duration,
+        retention_floor: impl Fn(&crate::model::TenantId) -> Duration,
         now: Timestamp,
     ) -> Result<Option<Explanation>, StoreError> {
         let Some(tracked) = self.records.get(game).await? else { return Ok(None) };
@@ -83,6 +83,7 @@ impl Stores<'_> {
         let of_game = OperationFilter { game: Some(game.to_string()), ..OperationFilter::default() };
         let last = self.operations.list(&of_game, None, 1).await?;
         let has_engine = has_engine(&tracked.record.engine);
+        let retention_floor = retention_floor(&tracked.record.tenant);
         let facts = Facts { tracked, pauses, leased_until, has_engine, retention_floor, now };
         let last_operation = last.first().map(views::Operation::from);
         Ok(Some(Explanation { last_operation, ..explain(&facts) }))
@@ -151,7 +152,9 @@ fn stopped(facts: &Facts) -> Vec<Blocker> {
     found.extend(floor(facts));
     if let Some(until) = cleanup.wait_until.filter(|until| *until > facts.now) {
         let reason = cleanup.wait_reason.as_deref().unwrap_or("no reason was given");
-        found.push(blocker("waiting", Some(until), format!("it waits until {until}: {reason}.")));
+        let asked =
+            cleanup.wait_generation.as_ref().map_or_else(String::new, |it| format!(" (policy generation {it})"));
+        found.push(blocker("waiting", Some(until), format!("it waits until {until}{asked}: {reason}.")));
     }
     if let Some(until) = facts.leased_until.filter(|until| *until > facts.now) {
         found.push(blocker("lease", Some(until), "an operation on it is under way."));

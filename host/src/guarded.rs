@@ -67,6 +67,9 @@ struct State {
     places: usize,
 }
 
+/// A removal that has waited for its place for so long is not sent.
+const FRESH: Duration = Duration::from_secs(1);
+
 impl GuardedEngine {
     /// Guards `inner`, known as `name` in log and metrics. Time is the monotonic one of `clock`.
     pub fn new(
@@ -98,6 +101,15 @@ impl GuardedEngine {
         call: impl Future<Output = Result<T, EngineError>> + Send,
     ) -> Result<T, EngineError> {
         let place = self.place().await?;
+        self.call_in(place, kind, call).await
+    }
+
+    async fn call_in<T>(
+        &self,
+        place: OwnedSemaphorePermit,
+        kind: Kind,
+        call: impl Future<Output = Result<T, EngineError>> + Send,
+    ) -> Result<T, EngineError> {
         let under_way = UnderWay::call(self, kind, place);
         let answer = call.await;
         under_way.end(&answer).await;
@@ -204,7 +216,11 @@ impl ContainerEngine for GuardedEngine {
     }
 
     async fn remove_seen(&self, seen: &Container) -> Result<Removal, EngineError> {
-        self.call(Kind::Remove, self.inner.remove_seen(seen)).await
+        // Whoever asks has looked right before at the record, its hold, its lease and the policy's standing: what waited
+        // for long would act on what is not so any more.
+        let place = tokio::time::timeout(FRESH, self.place()).await;
+        let place = place.map_err(|late| EngineError::Unavailable(Box::new(late)))??;
+        self.call_in(place, Kind::Remove, self.inner.remove_seen(seen)).await
     }
 
     async fn list_labelled(&self, labels: &[(String, String)]) -> Result<Listing, EngineError> {

@@ -7,22 +7,28 @@ use tokio_util::task::TaskTracker;
 
 use crate::metrics::{self, Metrics};
 use crate::model::{
-    ContainerId, EngineName, EntryId, ErrorCode, Fault, GameId, OpSource, Outcome, RunId, RuntimeRecord, TenantId,
+    ContainerId, EntryId, ErrorCode, Fault, GameId, GenerationId, OpSource, Outcome, RunId, RuntimeRecord, TenantId,
     Timestamp, TrackedRuntime,
 };
 use crate::ports::RandomnessError;
-use crate::registry::Registry;
+use crate::registry::{Assignment, Registry, Trial};
 use crate::runtime::{Advice, Answer, Candidate, Execution, Job};
 use crate::session::{Phase, Ports, RunContext, Session, SessionOptions};
 
 mod detached;
+mod outline;
 mod run_ids;
 mod settle;
+mod shadow;
+mod shadow_engine;
 
 pub use crate::model::Request;
-use detached::Begun;
+use detached::{Begun, Chosen};
+use outline::Outline;
 use run_ids::RunIds;
 pub use settle::{Settled, settle};
+use shadow::{Cue, Shadows};
+pub use shadow::{Scene, Scratch, ScratchStores};
 
 /// What became of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +67,15 @@ pub enum ReviewResult {
     WouldHandle,
 }
 
+/// What became of a candidate, and by whose word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reviewed {
+    /// What became of it.
+    pub result: ReviewResult,
+    /// The policy generation that was asked, or would have been.
+    pub generation: GenerationId,
+}
+
 /// Runs policies.
 #[derive(Clone)]
 pub struct Lifecycle(Arc<Inner>);
@@ -72,18 +87,39 @@ struct Inner {
     import_time: Duration,
     run_ids: RunIds,
     runs: TaskTracker,
+    /// None where generations cannot be tried beside others.
+    shadows: Option<Shadows>,
+    observer: Option<Observer>,
 }
 
-/// Whose game it is, and where its container is.
-struct Subject {
-    tenant: TenantId,
-    engine: EngineName,
+/// Told of each run as its policy has left it, before the host settles it.
+pub type Observer = Arc<dyn Fn(&Execution) + Send + Sync>;
+
+/// A run before it begins.
+struct Plan {
+    run_id: RunId,
+    started_at: Timestamp,
+    request: Request,
+    game: Option<GameId>,
+    /// The record as it was read before; none if there is none, or it could not be read.
+    tracked: Option<TrackedRuntime>,
+    assigned: Assignment,
+    job: Job,
 }
 
-impl Subject {
-    fn of(record: &RuntimeRecord) -> Self {
-        Self { tenant: record.tenant.clone(), engine: record.engine.clone() }
+impl Plan {
+    fn chosen(&self) -> Chosen {
+        let tenant = self.tracked.as_ref().map(|tracked| tracked.record.tenant.clone());
+        Chosen { tenant, policy: self.assigned.reference().clone() }
     }
+}
+
+/// A run's part in a rollout, as far as it is known before its end.
+struct Part {
+    trial: Trial,
+    run: RunContext,
+    job: Job,
+    tracked: Option<TrackedRuntime>,
 }
 
 impl Lifecycle {
@@ -94,32 +130,73 @@ impl Lifecycle {
         options: SessionOptions,
         import_time: Duration,
     ) -> Result<Self, RandomnessError> {
+        Self::of(ports, registry, options, import_time, None, None)
+    }
+
+    /// The same, with stores of their own for runs of generations that are tried beside the current one. Without them
+    /// nothing is tried so.
+    pub fn with_shadows(
+        ports: Arc<Ports>,
+        registry: Arc<Registry>,
+        options: SessionOptions,
+        import_time: Duration,
+        scratch: (ScratchStores, Arc<Metrics>),
+    ) -> Result<Self, RandomnessError> {
+        let (stores, nowhere) = scratch;
+        Self::of(ports, registry, options, import_time, Some(Shadows::new(stores, nowhere)), None)
+    }
+
+    /// The same, with somebody who is told of each run.
+    pub fn observed(
+        ports: Arc<Ports>,
+        registry: Arc<Registry>,
+        options: SessionOptions,
+        import_time: Duration,
+        observer: Option<Observer>,
+    ) -> Result<Self, RandomnessError> {
+        Self::of(ports, registry, options, import_time, None, observer)
+    }
+
+    fn of(
+        ports: Arc<Ports>,
+        registry: Arc<Registry>,
+        options: SessionOptions,
+        import_time: Duration,
+        shadows: Option<Shadows>,
+        observer: Option<Observer>,
+    ) -> Result<Self, RandomnessError> {
         let run_ids = RunIds::new(ports.randomness.as_ref())?;
-        let options = Arc::new(options);
-        Ok(Self(Arc::new(Inner { ports, registry, options, import_time, run_ids, runs: TaskTracker::new() })))
+        let (options, runs) = (Arc::new(options), TaskTracker::new());
+        Ok(Self(Arc::new(Inner { ports, registry, options, import_time, run_ids, runs, shadows, observer })))
     }
 
     /// Runs the tenant's policy over one request. The run goes on if the caller hangs up.
     pub async fn cleanup(&self, request: Request) -> OperationResult {
         let started_at = self.0.ports.clock.now();
         let run_id = self.0.run_ids.next(started_at);
-        let begun = Begun { run_id: run_id.clone(), started_at, request: request.clone(), tenant: Arc::default() };
-        let (inner, id, tenant) = (self.0.clone(), run_id.clone(), begun.tenant.clone());
-        let run = async move { inner.clean_up(id, started_at, request, &tenant).await };
+        let begun = Begun { run_id: run_id.clone(), started_at, request: request.clone(), chosen: Arc::default() };
+        let (inner, id, chosen) = (self.0.clone(), run_id.clone(), begun.chosen.clone());
+        let run = async move { inner.clean_up(id, started_at, request, &chosen).await };
         self.detached(begun, run).await.unwrap_or_else(|| host_failed(run_id))
     }
 
     /// Asks the tenant's policy about a candidate and, unless `dry_run`, handles it when due.
     pub async fn review(&self, runtime: TrackedRuntime, floor_passed_at: Timestamp, dry_run: bool) -> ReviewResult {
+        self.offer(runtime, floor_passed_at, dry_run).await.result
+    }
+
+    /// The same, and tells which generation was asked.
+    pub async fn offer(&self, runtime: TrackedRuntime, floor_passed_at: Timestamp, dry_run: bool) -> Reviewed {
         let started_at = self.0.ports.clock.now();
         let run_id = self.0.run_ids.next(started_at);
-        let (inner, id) = (self.0.clone(), run_id.clone());
-        let request = Request::of_sweeper(&runtime.record.game_id);
-        let tenant = Arc::new(OnceLock::from(runtime.record.tenant.clone()));
-        let begun = Begun { run_id: run_id.clone(), started_at, request, tenant };
-        let candidate = Candidate { runtime, floor_passed_at };
-        let run = async move { inner.review(id, started_at, candidate, dry_run).await };
-        self.detached(begun, run).await.unwrap_or_else(|| ReviewResult::Handled(Box::new(host_failed(run_id))))
+        let plan = self.0.review_plan(run_id.clone(), started_at, runtime, floor_passed_at, dry_run);
+        let chosen = plan.chosen();
+        let generation = chosen.policy.generation.clone();
+        let (request, chosen) = (plan.request.clone(), Arc::new(OnceLock::from(chosen)));
+        let begun = Begun { run_id: run_id.clone(), started_at, request, chosen };
+        let inner = self.0.clone();
+        let result = self.detached(begun, async move { inner.review(plan).await }).await;
+        Reviewed { result: result.unwrap_or_else(|| ReviewResult::Handled(Box::new(host_failed(run_id)))), generation }
     }
 
     /// Waits until no run is under way, for at most `limit`. Answers whether that was so.
@@ -133,9 +210,14 @@ impl Lifecycle {
         self.0.run_ids.next(self.0.ports.clock.now())
     }
 
-    /// The policy generation that serves a tenant.
-    pub fn generation(&self, tenant: &TenantId) -> String {
-        self.0.registry.binding(Some(tenant)).generation.clone()
+    /// The policy generations that serve a tenant; none while that is not known.
+    pub fn serving(&self, tenant: &TenantId) -> Option<Vec<GenerationId>> {
+        self.0.registry.serving(tenant)
+    }
+
+    /// How long a tenant's runtimes are kept at least, whatever the host's own floor is.
+    pub fn retention(&self, tenant: &TenantId) -> Duration {
+        self.0.registry.retention(tenant)
     }
 }
 
@@ -145,73 +227,122 @@ impl Inner {
         run_id: RunId,
         started_at: Timestamp,
         request: Request,
-        found: &OnceLock<TenantId>,
+        chosen: &OnceLock<Chosen>,
     ) -> OperationResult {
         let game: Option<GameId> = request.game_id.parse().ok();
-        let subject = self.subject_of(game.as_ref()).await;
-        if let Some(subject) = &subject {
-            found.get_or_init(|| subject.tenant.clone());
-        }
-        let execution = self.execute(run_id, started_at, request, game, subject, Job::Handle).await;
-        self.finish(execution).await
+        let tracked = self.tracked(game.as_ref()).await;
+        let tenant = tracked.as_ref().map(|tracked| &tracked.record.tenant);
+        let assigned = self.registry.assign(tenant, game.as_ref());
+        let plan = Plan { run_id, started_at, request, game, tracked, assigned, job: Job::Handle };
+        chosen.get_or_init(|| plan.chosen());
+        let (execution, part) = self.execute(plan).await;
+        self.finish(execution, part).await
     }
 
-    async fn review(&self, run_id: RunId, started_at: Timestamp, offered: Candidate, dry_run: bool) -> ReviewResult {
-        let record = &offered.runtime.record;
-        let request = Request::of_sweeper(&record.game_id);
-        let (game, subject) = (Some(record.game_id.clone()), Some(Subject::of(record)));
-        let job = Job::Review { candidate: Box::new(offered), then_handle: !dry_run };
-        let execution = self.execute(run_id, started_at, request, game, subject, job).await;
+    fn review_plan(
+        &self,
+        run_id: RunId,
+        started_at: Timestamp,
+        runtime: TrackedRuntime,
+        floor_passed_at: Timestamp,
+        dry_run: bool,
+    ) -> Plan {
+        let record = &runtime.record;
+        let (request, game) = (Request::of_sweeper(&record.game_id), Some(record.game_id.clone()));
+        let assigned = self.registry.assign(Some(&record.tenant), game.as_ref());
+        let tracked = Some(runtime.clone());
+        let job = Job::Review { candidate: Box::new(Candidate { runtime, floor_passed_at }), then_handle: !dry_run };
+        Plan { run_id, started_at, request, game, tracked, assigned, job }
+    }
+
+    async fn review(&self, plan: Plan) -> ReviewResult {
+        let (execution, part) = self.execute(plan).await;
         self.count_review(&execution);
+        match &execution.answer {
+            Ok(Answer::Advice(advice)) => {
+                self.try_out(part, &execution.session, Outline::of_advice(advice.clone()), None);
+            }
+            Err(fault) if execution.session.phase() == Phase::Review => {
+                self.try_out(part, &execution.session, Outline::of_fault(fault), Some(fault));
+            }
+            Ok(Answer::Verdict(_)) | Err(_) => return self.handled(execution, part).await,
+        }
         match execution.answer {
-            Ok(Answer::Advice(Advice::Due)) => ReviewResult::WouldHandle,
             Ok(Answer::Advice(Advice::WaitUntil(at))) => ReviewResult::WaitUntil(at),
             Ok(Answer::Advice(Advice::Keep(reason))) => ReviewResult::Keep(reason),
+            Ok(Answer::Advice(Advice::Due) | Answer::Verdict(_)) => ReviewResult::WouldHandle,
             // It was not even begun.
             Err(fault) if fault.code == ErrorCode::POLICY_UNAVAILABLE => ReviewResult::Busy(fault.message),
-            Err(fault) if execution.session.phase() == Phase::Review => ReviewResult::Faulted(fault),
-            // Without its lease a run can have no effect, so its failure says nothing about the game.
-            Ok(Answer::Verdict(_)) if execution.session.lease_was_refused() => match self.finish(execution).await {
-                OperationResult { outcome: Outcome::Failure, message, .. } => {
-                    ReviewResult::Busy(message.unwrap_or_else(|| "the game could not be leased".to_owned()))
-                }
-                result => ReviewResult::Handled(Box::new(result)),
-            },
-            Ok(Answer::Verdict(_)) | Err(_) => ReviewResult::Handled(Box::new(self.finish(execution).await)),
+            Err(fault) => ReviewResult::Faulted(fault),
+        }
+    }
+
+    async fn handled(&self, execution: Execution, part: Option<Part>) -> ReviewResult {
+        // Without its lease a run can have no effect, so its failure says nothing about the game.
+        let refused = execution.answer.is_ok() && execution.session.lease_was_refused();
+        match self.finish(execution, part).await {
+            OperationResult { outcome: Outcome::Failure, message, .. } if refused => {
+                ReviewResult::Busy(message.unwrap_or_else(|| "the game could not be leased".to_owned()))
+            }
+            result => ReviewResult::Handled(Box::new(result)),
         }
     }
 
     /// The tenant decides which policy runs, the engine among which runs it finds its place. A game without a record
     /// has none; if the record cannot be read, everybody's policy runs and will find the same.
-    async fn subject_of(&self, game: Option<&GameId>) -> Option<Subject> {
-        let found = tokio::time::timeout(self.import_time, self.ports.records.get(game?)).await;
-        found.ok()?.ok()?.map(|tracked| Subject::of(&tracked.record))
+    async fn tracked(&self, game: Option<&GameId>) -> Option<TrackedRuntime> {
+        tokio::time::timeout(self.import_time, self.ports.records.get(game?)).await.ok()?.ok()?
     }
 
-    async fn execute(
-        &self,
-        run_id: RunId,
-        started_at: Timestamp,
-        request: Request,
-        game: Option<GameId>,
-        subject: Option<Subject>,
-        job: Job,
-    ) -> Execution {
-        let (tenant, engine) = subject.map(|Subject { tenant, engine }| (tenant, engine)).unzip();
-        let binding = self.registry.binding(tenant.as_ref());
-        let policy_digest = binding.policy.digest().clone();
-        let run = RunContext { run_id, request, game, tenant, policy_digest, started_at };
-        let candidate = match &job {
-            Job::Review { candidate, .. } => Some(candidate.runtime.clone()),
-            Job::Handle => None,
+    /// Runs what the plan says. Where nothing serves, nothing runs, and no lease is taken.
+    async fn execute(&self, plan: Plan) -> (Execution, Option<Part>) {
+        let Plan { run_id, started_at, request, game, tracked, assigned, job } = plan;
+        let policy = assigned.reference().clone();
+        let record = tracked.as_ref().map(|tracked| &tracked.record);
+        let (tenant, engine) = record.map(|record| (record.tenant.clone(), record.engine.clone())).unzip();
+        let run = RunContext { run_id, request, game, tenant, policy, started_at };
+        let (candidate, live) = match &job {
+            Job::Review { candidate, then_handle } => (Some(candidate.runtime.clone()), *then_handle),
+            Job::Handle => (None, true),
         };
-        let session = Session::new(self.ports.clone(), self.options.clone(), self.import_time, run, candidate);
-        let settings = binding.settings.clone();
-        binding.policy.execute(session, settings, job, engine.as_ref(), &self.ports.metrics).await
+        let part = assigned.trial.filter(|_| live);
+        let part = part.map(|trial| Part { trial, run: run.clone(), job: job.clone(), tracked });
+        let mut session = Session::new(self.ports.clone(), self.options.clone(), self.import_time, run, candidate);
+        let binding = match assigned.binding {
+            Ok(binding) => binding,
+            Err(refusal) => return (Execution { session, answer: Err(refusal.fault) }, None),
+        };
+        session = session.granted(binding.grants.clone());
+        if part.as_ref().is_some_and(|part| part.trial.shadow.is_some()) {
+            session = session.watched();
+        }
+        let (terms, metrics) = (binding.terms.clone(), &self.ports.metrics);
+        let execution = binding.policy.execute(session, terms, job, engine.as_ref(), metrics).await;
+        if let Some(observer) = &self.observer {
+            observer(&execution);
+        }
+        (execution, part)
+    }
+
+    /// Tells the rollout what became of a run that had a part in it, and has the new generation show what it would have
+    /// done. Waits for neither.
+    fn try_out(&self, part: Option<Part>, session: &Session, live: Outline, fault: Option<&Fault>) {
+        let Some(Part { trial, run, job, tracked }) = part else { return };
+        // It did not run.
+        if fault.is_some_and(|fault| fault.code == ErrorCode::POLICY_UNAVAILABLE) {
+            return;
+        }
+        let Some(candidate) = trial.shadow.clone() else {
+            return self.registry.tally().note(&trial, fault, Vec::new());
+        };
+        if let (Some(shadows), Some(sight)) = (&self.shadows, session.sight()) {
+            let cue = Cue { trial, candidate, run, job, tracked, sight: sight.clone(), live };
+            shadows.begin(self, cue);
+        }
     }
 
     /// Judges the policy's answer by what the host saw, completes the log, releases the lease, and tells the platform.
-    async fn finish(&self, execution: Execution) -> OperationResult {
+    async fn finish(&self, execution: Execution, part: Option<Part>) -> OperationResult {
         let Execution { mut session, answer } = execution;
         let settled = settle(&session, answer);
         if let Some(fault) = &settled.fault {
@@ -220,6 +351,7 @@ impl Inner {
         // A failed release is reported where it happens, and does not change what the run has done.
         let _reported = session.release().await;
         report(&self.ports.metrics, &session, &settled);
+        self.try_out(part, &session, Outline::of_verdict(&session, &settled), settled.fault.as_ref());
         OperationResult {
             run_id: session.run().run_id.clone(),
             outcome: settled.outcome,
@@ -259,12 +391,13 @@ fn report(metrics: &Metrics, session: &Session, settled: &Settled) {
     match settled.outcome {
         Outcome::Success => tracing::info!(
             run_id = %run.run_id, game_id = %run.request.game_id, container_id, op_source = %run.request.op_source,
-            error_code, policy_digest = %run.policy_digest, "container cleaned up"
+            error_code, policy_generation = %run.policy.generation, policy_digest = %run.policy.digest,
+            "container cleaned up"
         ),
         Outcome::Failure => tracing::warn!(
             run_id = %run.run_id, game_id = %run.request.game_id, container_id, op_source = %run.request.op_source,
-            error_code, error_message = settled.message.as_deref(), policy_digest = %run.policy_digest,
-            "container not cleaned up"
+            error_code, error_message = settled.message.as_deref(), policy_generation = %run.policy.generation,
+            policy_digest = %run.policy.digest, "container not cleaned up"
         ),
     }
 }

@@ -111,6 +111,34 @@ pub struct OrphanGauges {
     pub finished_at: Timestamp,
 }
 
+/// Generations of policies by what this host does with them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GenerationGauges {
+    /// Scopes that one serves.
+    pub serving: u64,
+    /// Scopes whose current one was revoked.
+    pub revoked: u64,
+    /// Scopes whose current one could not be loaded, where none served before.
+    pub unavailable: u64,
+    /// Scopes where one is tried.
+    pub tried: u64,
+    /// All that are loaded.
+    pub loaded: u64,
+    /// Scopes of which not all could be loaded.
+    pub problem: u64,
+}
+
+/// What became of a run beside another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shadowed {
+    /// It came to its end, and was compared.
+    Compared,
+    /// Too many were under way.
+    Dropped,
+    /// The run beside which it would have stood met a failure, or a change, that cannot be shown to another.
+    Unclear,
+}
+
 /// The instruments of one process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -122,6 +150,9 @@ pub struct Metrics {
     run_phase: Histogram<f64>,
     policy_faults: Counter<u64>,
     reviews: Counter<u64>,
+    generations: Gauge<u64>,
+    rollouts: Counter<u64>,
+    shadows: Counter<u64>,
     entries_lost: Counter<u64>,
     lease_release_failures: Counter<u64>,
     recovered_runs: Counter<u64>,
@@ -185,6 +216,19 @@ impl Metrics {
             ),
             policy_faults: counter("rtmanager_policy_faults", "Faults the host found in policies' runs, by code."),
             reviews: counter("rtmanager_reviews", "Reviews that ended, by advice: due, wait_until, keep, fault."),
+            generations: gauge(
+                "rtmanager_policy_generations",
+                "Generations of policies in the store on this host, by state: serving, revoked, unavailable, tried, problem \
+                 (scopes), loaded.",
+            ),
+            rollouts: counter(
+                "rtmanager_policy_rollouts_ended",
+                "Rollouts that this host ended, by end: promoted, given_up.",
+            ),
+            shadows: counter(
+                "rtmanager_policy_shadow_runs",
+                "Runs beside live ones, by result: compared, dropped (too many at once), unclear (the live run met a failure).",
+            ),
             entries_lost: counter(
                 "rtmanager_operation_entries_lost",
                 "Operation log entries that could not be written; each is in the log as an error.",
@@ -255,6 +299,37 @@ impl Metrics {
             KeyValue::new("code", code.map_or("none", ErrorCode::metric_label)),
         ];
         self.cleanups.add(1, &attributes);
+    }
+
+    /// What this host has loaded.
+    pub fn generations(&self, gauges: GenerationGauges) {
+        let GenerationGauges { serving, revoked, unavailable, tried, loaded, problem } = gauges;
+        let states = [
+            ("serving", serving),
+            ("revoked", revoked),
+            ("unavailable", unavailable),
+            ("tried", tried),
+            ("loaded", loaded),
+            ("problem", problem),
+        ];
+        for (state, count) in states {
+            self.generations.record(count, &[KeyValue::new("state", state)]);
+        }
+    }
+
+    /// A rollout was ended by this host.
+    pub fn rollout_ended(&self, end: &'static str) {
+        self.rollouts.add(1, &[KeyValue::new("end", end)]);
+    }
+
+    /// A run that a new generation was to stand beside has ended.
+    pub fn shadow_run(&self, shadowed: Shadowed) {
+        let result = match shadowed {
+            Shadowed::Compared => "compared",
+            Shadowed::Dropped => "dropped",
+            Shadowed::Unclear => "unclear",
+        };
+        self.shadows.add(1, &[KeyValue::new("result", result)]);
     }
 
     /// A phase of a run ended.

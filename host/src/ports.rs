@@ -5,18 +5,24 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
+mod access;
 mod engine;
+mod generations;
 mod leases;
 mod operations;
 mod pauses;
+mod policies;
 mod records;
 
+pub use access::{AccessStore, AuditLog};
 pub use engine::{ContainerEngine, EngineError, Hints, Listing, PassedOver};
+pub use generations::{GenerationStore, ScopeState, SwapError, SwapKind};
 pub use leases::{LeaseStore, LeaseToken};
 pub use operations::{OperationFilter, OperationLog};
 pub use pauses::PauseStore;
+pub use policies::{AddPolicyError, PolicyFilter, PolicyStore};
 pub use records::{
-    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, StatusChange,
+    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, Standing, StatusChange,
 };
 
 /// A backend failed. What it said is for the platform's log, never for a policy.

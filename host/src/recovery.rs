@@ -215,7 +215,7 @@ fn entry(
     message: Option<String>,
     now: Timestamp,
 ) -> OperationEntry {
-    let Intent { run_id, game_id, op_source, source_ref, actor, policy_digest, started_at, .. } = run.intent;
+    let Intent { run_id, game_id, op_source, source_ref, actor, policy, started_at, .. } = run.intent;
     OperationEntry {
         run_id,
         game_id: game_id.to_string(),
@@ -231,7 +231,7 @@ fn entry(
         error_message: message.map(|text| bounded_text(&text, MESSAGE_BYTES)),
         started_at,
         finished_at: now,
-        policy_digest,
+        policy,
         fence: Some(run.fence),
         author: Author::Recovery,
         fault: None,

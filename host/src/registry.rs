@@ -1,56 +1,241 @@
-//! Which policy serves which tenant.
+//! Which policy serves which tenant, at this moment.
+//!
+//! Of a tenant's own scope in the store, the configuration's entry for the tenant, the store's default scope, and the
+//! configuration's `[policy]`, the first that there is serves it: what is said of one tenant stands before what is said
+//! of all, and what was bound while running before what stands in a file.
+//!
+//! Reading is one atomic load. A run keeps the binding that it was given to its end, whatever is swapped meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-use wasmtime_wasi_config::WasiConfigVariables;
+use arc_swap::ArcSwap;
 
-use crate::model::TenantId;
-use crate::runtime::Policy;
+use crate::model::{Ceiling, ErrorCode, Fault, GameId, GenerationId, PolicyRef, PolicyScope, TenantId};
 
-/// A policy with the settings it runs with: what a tenant is bound to.
-pub struct Binding {
-    /// The compiled policy.
-    pub policy: Policy,
-    /// What it reads through `wasi:config/store`.
-    pub settings: Arc<WasiConfigVariables>,
-    /// Names policy and settings together. A wait that a policy asked for is void under another generation.
-    pub generation: String,
-}
+mod binding;
+mod load;
+mod report;
+mod rollout;
+mod scope;
+mod source;
+mod tally;
+mod watch;
 
-impl Binding {
-    /// Binds a policy to its settings.
-    pub fn new(policy: Policy, settings: &BTreeMap<String, String>) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(policy.digest().as_str());
-        for text in settings.iter().flat_map(|(name, value)| [name, value]) {
-            // Lengths keep ("ab", "c") apart from ("a", "bc").
-            hash.update(text.len().to_le_bytes());
-            hash.update(text);
-        }
-        let mut generation = hex::encode(hash.finalize());
-        generation.truncate(16);
-        let settings = Arc::new(settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
-        Self { policy, settings, generation }
-    }
-}
+pub use binding::Binding;
+pub use source::PolicySource;
+pub use tally::Tally;
+pub use watch::{Stores, Watcher};
 
-/// The bindings in force: the tenants' own, and one for everybody else.
+use scope::ScopeBindings;
+
+/// The bindings in force.
 pub struct Registry {
     fallback: Arc<Binding>,
     tenants: BTreeMap<TenantId, Arc<Binding>>,
+    stored: ArcSwap<Stored>,
+    tally: Tally,
+}
+
+/// What the store says, as far as this host has loaded it.
+#[derive(Clone, Default)]
+struct Stored {
+    /// Whether the store has still to be asked for the first time: until then, nobody knows what serves whom.
+    unread: bool,
+    default: Option<Arc<ScopeBindings>>,
+    tenants: BTreeMap<TenantId, Arc<ScopeBindings>>,
+    /// Generations and components, by their texts.
+    revoked: BTreeSet<String>,
+    retention: BTreeMap<PolicyScope, Duration>,
+}
+
+/// What serves one run.
+pub struct Assignment {
+    /// The policy and its terms, or why nothing serves.
+    pub binding: Result<Arc<Binding>, Refusal>,
+    /// What is tried by this run, if anything is.
+    pub trial: Option<Trial>,
+}
+
+/// Nothing serves a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The policy that would have.
+    pub reference: PolicyRef,
+    /// Why it does not.
+    pub fault: Fault,
+}
+
+/// A run's part in a rollout.
+#[derive(Clone)]
+pub struct Trial {
+    /// The scope.
+    pub scope: PolicyScope,
+    /// The generation that is tried.
+    pub number: u64,
+    /// The new generation, to be run beside the current one; none if it is the one that the run was given.
+    pub shadow: Option<Arc<Binding>>,
+}
+
+impl Assignment {
+    /// The policy that serves, or would have.
+    pub fn reference(&self) -> &PolicyRef {
+        match &self.binding {
+            Ok(binding) => &binding.reference,
+            Err(refusal) => &refusal.reference,
+        }
+    }
 }
 
 impl Registry {
-    /// Tenants without a binding of their own get `fallback`.
+    /// Tenants without a binding of their own get `fallback`. Knows no store.
     pub fn new(fallback: Binding, tenants: impl IntoIterator<Item = (TenantId, Binding)>) -> Self {
         let tenants = tenants.into_iter().map(|(tenant, binding)| (tenant, Arc::new(binding))).collect();
-        Self { fallback: Arc::new(fallback), tenants }
+        Self { fallback: Arc::new(fallback), tenants, stored: ArcSwap::default(), tally: Tally::default() }
     }
 
-    /// The binding that serves a tenant; that of everybody else while the tenant is not known.
-    pub fn binding(&self, tenant: Option<&TenantId>) -> Arc<Binding> {
-        tenant.and_then(|tenant| self.tenants.get(tenant)).unwrap_or(&self.fallback).clone()
+    /// The same, for a host with a store: nobody is served until a [`Watcher`] has read it.
+    #[must_use]
+    pub fn unread(self) -> Self {
+        self.update(|stored| stored.unread = true);
+        self
+    }
+
+    /// What serves a run. Its tenant is not known while the game has no record; its game may be none that can exist.
+    pub fn assign(&self, tenant: Option<&TenantId>, game: Option<&GameId>) -> Assignment {
+        let stored = self.stored.load();
+        let configured = tenant.and_then(|tenant| self.tenants.get(tenant));
+        let fixed = configured.unwrap_or(&self.fallback);
+        if stored.unread {
+            let message = "the policies in the store have not been read yet; try again later";
+            return Assignment::refused(&fixed.reference, ErrorCode::POLICY_UNAVAILABLE, message);
+        }
+        let scope = stored.bound(tenant, configured.is_some());
+        let assigned = scope.and_then(|scope| scope.assign(game));
+        stored.unless_revoked(assigned.unwrap_or_else(|| Assignment { binding: Ok(fixed.clone()), trial: None }))
+    }
+
+    /// The generations that serve a tenant: the current one, and one that is tried on some of its games. None while
+    /// that is not known.
+    pub fn serving(&self, tenant: &TenantId) -> Option<Vec<GenerationId>> {
+        let stored = self.stored.load();
+        if stored.unread {
+            return None;
+        }
+        let configured = self.tenants.get(tenant);
+        Some(match stored.bound(Some(tenant), configured.is_some()) {
+            Some(scope) => scope.serving(),
+            None => vec![configured.unwrap_or(&self.fallback).reference.generation.clone()],
+        })
+    }
+
+    /// How long a tenant's runtimes are kept at least by its ceiling, which is its own or else everybody's.
+    pub fn retention(&self, tenant: &TenantId) -> Duration {
+        let stored = self.stored.load();
+        let own = stored.retention.get(&PolicyScope::Tenant(tenant.clone()));
+        own.or_else(|| stored.retention.get(&PolicyScope::Default)).copied().unwrap_or_default()
+    }
+
+    /// What runs have shown of the generations that are tried.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    fn scope(&self, scope: &PolicyScope) -> Option<Arc<ScopeBindings>> {
+        self.stored.load().scope(scope).cloned()
+    }
+
+    fn scopes(&self) -> Vec<Arc<ScopeBindings>> {
+        let stored = self.stored.load();
+        stored.default.iter().chain(stored.tenants.values()).cloned().collect()
+    }
+
+    /// Puts in place what serves a scope, unless something later is there already.
+    fn put(&self, bindings: ScopeBindings) {
+        let bindings = Arc::new(bindings);
+        self.update(|stored| {
+            // As of the same epoch, who has loaded less is the one who began earlier.
+            let later = |known: &Arc<ScopeBindings>| {
+                (known.epoch, known.loaded.len()) > (bindings.epoch, bindings.loaded.len())
+            };
+            if stored.scope(&bindings.scope).is_some_and(later) {
+                return;
+            }
+            match &bindings.scope {
+                PolicyScope::Default => stored.default = Some(bindings.clone()),
+                PolicyScope::Tenant(tenant) => drop(stored.tenants.insert(tenant.clone(), bindings.clone())),
+            }
+        });
+    }
+
+    fn set_revoked(&self, revoked: BTreeSet<String>) {
+        if self.stored.load().revoked != revoked {
+            self.update(|stored| stored.revoked.clone_from(&revoked));
+        }
+    }
+
+    fn set_ceilings(&self, ceilings: &[(PolicyScope, Ceiling)]) {
+        let days = |(scope, ceiling): &(PolicyScope, Ceiling)| (scope.clone(), ceiling.retention());
+        let retention: BTreeMap<_, _> = ceilings.iter().map(days).collect();
+        if self.stored.load().retention != retention {
+            self.update(|stored| stored.retention.clone_from(&retention));
+        }
+    }
+
+    fn is_unread(&self) -> bool {
+        self.stored.load().unread
+    }
+
+    fn set_read(&self) {
+        self.update(|stored| stored.unread = false);
+    }
+
+    fn update(&self, change: impl Fn(&mut Stored)) {
+        self.stored.rcu(|stored| {
+            let mut next = Stored::clone(stored);
+            change(&mut next);
+            next
+        });
+    }
+}
+
+impl Stored {
+    fn scope(&self, scope: &PolicyScope) -> Option<&Arc<ScopeBindings>> {
+        match scope {
+            PolicyScope::Default => self.default.as_ref(),
+            PolicyScope::Tenant(tenant) => self.tenants.get(tenant),
+        }
+    }
+
+    /// The scope of the store that serves a tenant: its own, or else everybody's, unless a file binds the tenant.
+    fn bound(&self, tenant: Option<&TenantId>, in_file: bool) -> Option<&Arc<ScopeBindings>> {
+        let own = tenant.and_then(|tenant| self.tenants.get(tenant)).filter(|scope| scope.is_bound());
+        own.or_else(|| self.default.as_ref().filter(|scope| scope.is_bound() && !in_file))
+    }
+
+    /// A component can be revoked wherever it is bound: also by a file, and also where a host keeps to an earlier
+    /// generation since it cannot load the current one.
+    fn unless_revoked(&self, assigned: Assignment) -> Assignment {
+        match &assigned.binding {
+            Ok(binding) if self.is_revoked(&binding.reference) => Assignment::revoked(&binding.reference),
+            _ => assigned,
+        }
+    }
+
+    fn is_revoked(&self, policy: &PolicyRef) -> bool {
+        self.revoked.contains(policy.generation.as_str()) || self.revoked.contains(policy.digest.as_str())
+    }
+}
+
+impl Assignment {
+    fn refused(reference: &PolicyRef, code: ErrorCode, message: &str) -> Self {
+        let fault = Fault { code, message: message.to_owned() };
+        Self { binding: Err(Refusal { reference: reference.clone(), fault }), trial: None }
+    }
+
+    fn revoked(reference: &PolicyRef) -> Self {
+        let message = format!("generation {} of the policy was revoked; bind another one", reference.generation);
+        Self::refused(reference, ErrorCode::POLICY_REVOKED, &message)
     }
 }

@@ -6,6 +6,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 mod bindings;
+mod compiled;
 mod default_policy;
 mod epoch;
 mod execute;
@@ -14,21 +15,26 @@ mod imports;
 mod limiter;
 mod limits;
 mod places;
+mod rota;
 mod stopwatch;
 mod store;
+mod trial;
+mod turnstile;
 mod warm;
 mod wasi;
 
+pub use compiled::{CompileEngine, CompiledCode, EngineFingerprint};
 pub use default_policy::{DEFAULT_POLICY, DEFAULT_POLICY_SETTINGS};
-pub use execute::{Advice, Answer, Candidate, Execution, Job, Verdict};
-pub use limits::Limits;
+pub use execute::{Advice, Answer, Candidate, Execution, Job, Terms, Verdict};
+pub use limits::{Limits, TooMuch};
 pub use warm::WarmInstance;
 
 use crate::model::{EngineName, PolicyDigest};
 use bindings::LifecyclePolicyPre;
-use limiter::{INSTANCES, MEMORIES, TABLES};
+pub(crate) use limiter::{INSTANCES, MEMORIES, TABLES};
 use places::Places;
 use store::RunState;
+use turnstile::Turnstile;
 
 /// Keeps the pages of a finished run for the next one, instead of giving them back to the kernel.
 const KEEP_RESIDENT: usize = 16 << 20;
@@ -36,17 +42,24 @@ const KEEP_RESIDENT: usize = 16 << 20;
 /// How the sandbox is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxOptions {
-    /// What bounds each run.
+    /// What bounds each run, where it is not given narrower limits of its own.
     pub limits: Limits,
-    /// Runs at the same time; further ones wait for a place, at most as long as a run may take.
+    /// Runs at the same time; further ones wait for a place, at most as long as a run may take. A tenant takes half of
+    /// them, and of what others have left.
     pub concurrent_runs: u32,
     /// The engines among which half of these places are divided, for each to have some of its own.
     pub engines: Vec<EngineName>,
+    /// Threads that run tasks, by default as many as tokio starts where there are two processors or more. Runs that
+    /// compute for long have half of them.
+    pub workers: u32,
 }
 
 impl Default for SandboxOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), concurrent_runs: 64, engines: Vec::new() }
+        // See `main`, which starts two even where there is one processor.
+        let workers = std::thread::available_parallelism().map_or(2, |workers| workers.get().max(2));
+        let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+        Self { limits: Limits::default(), concurrent_runs: 64, engines: Vec::new(), workers }
     }
 }
 
@@ -64,6 +77,9 @@ pub enum LoadError {
     /// It imports what is not there, or lacks an export of the contract.
     #[error("the component does not fit world galaxy:rtmanager/lifecycle-policy@0.1.0: {0:#}")]
     Misfit(wasmtime::Error),
+    /// Its compiled code is of another engine, or damaged.
+    #[error("the compiled code cannot be used: {0:#}")]
+    Code(wasmtime::Error),
 }
 
 /// Compiles policies and runs them.
@@ -72,6 +88,8 @@ pub struct Sandbox {
     linker: Linker<RunState>,
     limits: Arc<Limits>,
     places: Arc<Places>,
+    turnstile: Arc<Turnstile>,
+    fuel: Option<u64>,
 }
 
 /// A compiled policy, ready for instantiation. Clones share the code.
@@ -81,28 +99,48 @@ pub struct Policy {
     digest: PolicyDigest,
     limits: Arc<Limits>,
     places: Arc<Places>,
+    turnstile: Arc<Turnstile>,
+    fuel: Option<u64>,
 }
 
 impl Sandbox {
     /// Sets up the engine and starts its epoch ticker.
     pub fn new(options: SandboxOptions) -> Result<Self, SandboxError> {
-        let engine = new_engine(&options).map_err(SandboxError)?;
+        let sandbox = Self::metered(options, None)?;
+        epoch::tick(sandbox.engine.weak()).map_err(|error| SandboxError(wasmtime::Error::from(error)))?;
+        Ok(sandbox)
+    }
+
+    /// One whose runs repeat themselves, for simulations: a run is bounded by `fuel`, about an instruction a unit,
+    /// instead of time, and the randomness of WASI follows from its run id.
+    pub fn repeatable(options: SandboxOptions, fuel: u64) -> Result<Self, SandboxError> {
+        Self::metered(options, Some(fuel))
+    }
+
+    fn metered(options: SandboxOptions, fuel: Option<u64>) -> Result<Self, SandboxError> {
+        let engine = new_engine(&options, fuel.is_some()).map_err(SandboxError)?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker).map_err(SandboxError)?;
-        epoch::tick(engine.weak()).map_err(|error| SandboxError(wasmtime::Error::from(error)))?;
-        let places = Places::new(options.concurrent_runs, &options.engines);
-        Ok(Self { engine, linker, limits: Arc::new(options.limits), places })
+        let places = Places::new(options.concurrent_runs, &options.engines, options.workers);
+        let turnstile = Turnstile::new(options.workers);
+        Ok(Self { engine, linker, limits: Arc::new(options.limits), places, turnstile, fuel })
     }
 
     /// Compiles a component and checks that it fits the contract.
     pub fn load(&self, component: &[u8]) -> Result<Policy, LoadError> {
         let compiled = Component::new(&self.engine, component).map_err(LoadError::Invalid)?;
-        let pre = self.linker.instantiate_pre(&compiled).map_err(LoadError::Misfit)?;
+        self.policy(&compiled, PolicyDigest::of(component))
+    }
+
+    fn policy(&self, compiled: &Component, digest: PolicyDigest) -> Result<Policy, LoadError> {
+        let pre = self.linker.instantiate_pre(compiled).map_err(LoadError::Misfit)?;
         Ok(Policy {
             pre: LifecyclePolicyPre::new(pre).map_err(LoadError::Misfit)?,
-            digest: PolicyDigest::of(component),
+            digest,
             limits: self.limits.clone(),
             places: self.places.clone(),
+            turnstile: self.turnstile.clone(),
+            fuel: self.fuel,
         })
     }
 
@@ -117,24 +155,43 @@ impl Policy {
     pub fn digest(&self) -> &PolicyDigest {
         &self.digest
     }
+
+    /// The sandbox's limits: what a run gets, or at most gets.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// The same code, passing for another version of the policy.
+    pub(crate) fn as_version(&self, digest: PolicyDigest) -> Self {
+        Self { digest, ..self.clone() }
+    }
+
+    /// The same code with places of its own, as another host has them.
+    pub fn with_own_places(&self, concurrent_runs: u32) -> Self {
+        // A simulation has the thread for itself, and takes no turns.
+        let workers = u32::MAX;
+        let places = Places::new(concurrent_runs, &[], workers);
+        Self { places, turnstile: Turnstile::new(workers), ..self.clone() }
+    }
 }
 
 /// Pooled instances; where the address space is too short for the pool, instances on demand.
-fn new_engine(options: &SandboxOptions) -> wasmtime::Result<Engine> {
-    let mut config = base_config(&options.limits);
+fn new_engine(options: &SandboxOptions, by_fuel: bool) -> wasmtime::Result<Engine> {
+    let mut config = base_config(&options.limits, by_fuel);
     let pool = pool(options);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config).or_else(|error| {
         tracing::warn!(error = format!("{error:#}"), "no instance pool; instances are made on demand, which is slower");
-        Engine::new(&base_config(&options.limits))
+        Engine::new(&base_config(&options.limits, by_fuel))
     })
 }
 
-fn base_config(limits: &Limits) -> wasmtime::Config {
+fn base_config(limits: &Limits, by_fuel: bool) -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     let stack = usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX);
     config
-        .epoch_interruption(true)
+        .epoch_interruption(!by_fuel)
+        .consume_fuel(by_fuel)
         .concurrency_support(false)
         .wasm_component_model(true)
         .wasm_threads(false)

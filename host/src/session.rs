@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::model::{
-    Begun, ContainerId, EngineName, GameId, PolicyDigest, RunId, RuntimeRecord, TenantId, Timestamp, TrackedRuntime,
+    Begun, ContainerId, EngineName, GameId, GenerationId, Grant, Grants, PolicyDigest, PolicyRef, PolicyScope, RunId,
+    RuntimeRecord, TenantId, Timestamp, TrackedRuntime,
 };
 use crate::ownership::Ownership;
 use crate::ports::{Clock, ContainerEngine, LeaseStore, OperationLog, Randomness, RecordStore};
@@ -22,10 +23,12 @@ mod lease;
 mod op_log;
 mod records;
 mod rules;
+mod sight;
 
 pub use lease::LeaseOptions;
 pub use op_log::{Account, EntryState, policy_code};
 pub use rules::{Error, Rule};
+pub use sight::Sight;
 
 /// The world a session works on.
 pub struct Ports {
@@ -66,7 +69,7 @@ pub struct RunContext {
     /// The tenant whose policy runs; none while the game is not known to have a record.
     pub tenant: Option<TenantId>,
     /// The policy that runs.
-    pub policy_digest: PolicyDigest,
+    pub policy: PolicyRef,
     /// Before validation.
     pub started_at: Timestamp,
 }
@@ -108,6 +111,11 @@ pub struct Session {
     /// The record as this run read it, removed.
     found_removed: Option<RuntimeRecord>,
     entry: EntryState,
+    /// What the policy may do; none for everything.
+    grants: Option<Arc<Grants>>,
+    sight: Option<Box<Sight>>,
+    /// What the policy asked for against the rules.
+    denied: Vec<Rule>,
 }
 
 /// Whether a call of a port that takes too long is dropped, or goes on without the run.
@@ -148,7 +156,49 @@ impl Session {
             won: None,
             found_removed: None,
             entry: EntryState::Missing,
+            grants: None,
+            sight: None,
+            denied: Vec::new(),
         }
+    }
+
+    /// A session that reaches nothing: it has no game, and writes nothing. For a policy of which nothing is asked yet.
+    pub fn of_nobody(ports: Arc<Ports>, digest: PolicyDigest) -> Self {
+        let request = crate::model::Request {
+            game_id: String::new(),
+            op_source: "admission".to_owned(),
+            source_ref: String::new(),
+            actor: None,
+        };
+        let (run_id, started_at) = (RunId::from_bytes([0; 16]), ports.clock.now());
+        let policy =
+            PolicyRef { generation: GenerationId::configured(&PolicyScope::Default, "0000000000000000"), digest };
+        let run = RunContext { run_id, request, game: None, tenant: None, policy, started_at };
+        let session = Self::new(ports, Arc::default(), Duration::ZERO, run, None);
+        Self { phase: Phase::Review, ..session }
+    }
+
+    /// The same for a policy that may do only this.
+    ///
+    /// A call that is not granted is denied. Functions that have no error to answer with (clock, settings, logging) are
+    /// not looked at here: whether a policy may import them is asked when it is bound, and settings that are not granted
+    /// are not there.
+    #[must_use]
+    pub fn granted(mut self, grants: Option<Arc<Grants>>) -> Self {
+        self.grants = grants;
+        self
+    }
+
+    /// The same, keeping account of what the run sees.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.sight = Some(Box::default());
+        self
+    }
+
+    /// What the run has seen, if account was kept of it.
+    pub fn sight(&self) -> Option<&Sight> {
+        self.sight.as_deref()
     }
 
     /// Ends the review. What was read for it no longer counts as read.
@@ -202,6 +252,23 @@ impl Session {
     /// The container that this run removed, by its engine's answer.
     pub fn removed_container(&self) -> Option<&ContainerId> {
         self.removal.as_ref().filter(|removal| removal.done).map(|removal| &removal.container)
+    }
+
+    fn allowed(&self, grant: &Grant) -> Result<(), Error> {
+        match &self.grants {
+            Some(grants) if !grants.contains(grant) => Err(Error::Denied(Rule::NotGranted)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The rules that the policy's calls broke, in order.
+    pub fn denied(&self) -> &[Rule] {
+        &self.denied
+    }
+
+    /// The policy was told that its call breaks the rule of that name.
+    pub(crate) fn note_denied(&mut self, rule: &str) {
+        self.denied.extend(Rule::from_text(rule));
     }
 
     fn game(&self) -> Result<&GameId, Error> {

@@ -20,6 +20,7 @@ mod clock_guard;
 mod disposal;
 mod log_retention;
 mod report;
+mod runs;
 mod spare;
 mod unrecorded;
 mod walk;
@@ -136,8 +137,10 @@ impl Sweeper {
         let records = &self.0.ports.records;
         let mut voided = 0;
         for tenant in records.tenants().await? {
-            let generation = self.0.lifecycle.generation(&tenant);
-            voided += records.void_waits(&tenant, &generation).await?;
+            // While nobody knows what serves, nothing is outdated.
+            if let Some(serving) = self.0.lifecycle.serving(&tenant) {
+                voided += records.void_waits(&tenant, &serving).await?;
+            }
         }
         if voided > 0 {
             tracing::info!(voided, "ended waits of earlier policies");

@@ -4,8 +4,16 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+mod access;
+mod policies;
 mod reconciliation;
 
+pub use access::{AuditedAction, BrokenLink, MadeToken, NamedToken, TrailVerification};
+pub use policies::{
+    BoundPolicy, CheckedComponent, Policy, PolicyAct, PolicyAuthority, PolicyCeiling, PolicyDetail, PolicyDiff,
+    PolicyDivergence, PolicyExamination, PolicyGeneration, PolicyHistoryEntry, PolicyLimitChange, PolicyLimits,
+    PolicyReplica, PolicyRevocation, PolicyRollout, PolicyRules, PolicySigner, PolicyStatus,
+};
 pub use reconciliation::{ContainerFinding, OrphanKind, Reconciliation};
 
 use crate::lifecycle::OperationResult;
@@ -24,6 +32,11 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// Nothing.
+    pub fn empty() -> Self {
+        Self { items: Vec::new(), next: None }
+    }
+
     /// A page of at most `limit` rows, of one row more that was looked for: if it was found, the next page begins
     /// after the key of this one's last row.
     pub fn of<'r, R>(rows: &'r [R], limit: u32, key: impl FnOnce(&R) -> String) -> Self
@@ -138,6 +151,8 @@ pub struct Operation {
     /// When its entry was written.
     pub finished_at: String,
     /// The policy that ran, by its SHA-256.
+    pub policy_generation: String,
+    /// The SHA-256 of its component.
     pub policy_digest: String,
     /// `policy`, `host` or `recovery`: whose account it is.
     pub author: String,
@@ -265,7 +280,8 @@ impl From<&LoggedOperation> for Operation {
             error_message: entry.error_message.clone(),
             started_at: text(&entry.started_at),
             finished_at: text(&entry.finished_at),
-            policy_digest: text(&entry.policy_digest),
+            policy_generation: text(&entry.policy.generation),
+            policy_digest: text(&entry.policy.digest),
             author: entry.author.as_str().to_owned(),
             fence: entry.fence.map(|fence| fence.0),
             fault: entry.fault.as_ref().map(PolicyFault::from),

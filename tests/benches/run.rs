@@ -21,7 +21,7 @@ use rtmanager::lifecycle::settle;
 use rtmanager::metrics::Metrics;
 use rtmanager::model::{Labels, LiveStatus, Outcome, PolicyDigest, Registration, RunId};
 use rtmanager::ports::{Clock as _, ContainerEngine};
-use rtmanager::runtime::{DEFAULT_POLICY, Execution, Job, Policy, Sandbox, SandboxOptions, WarmInstance};
+use rtmanager::runtime::{DEFAULT_POLICY, Execution, Job, Policy, Sandbox, SandboxOptions, Terms, WarmInstance};
 use rtmanager::session::{Ports, RunContext, Session, SessionOptions};
 use rtmanager_tests::mock_host::{ENGINE, IMAGE, container, request};
 use rtmanager_tests::native;
@@ -83,7 +83,10 @@ impl World {
             request: request(&game, "cli"),
             game: Some(registration.game_id),
             tenant: Some(registration.tenant),
-            policy_digest: self.digest.clone(),
+            policy: rtmanager::model::PolicyRef {
+                digest: self.digest.clone(),
+                ..rtmanager_tests::contracts::fixture::policy()
+            },
             started_at: self.clock.now(),
         };
         Session::new(self.ports.clone(), self.options.clone(), Duration::from_secs(30), run, None)
@@ -183,8 +186,12 @@ async fn run(
         }
         1 => Some(native::execute(session)),
         2 => Some(warm.handle(session, spare).await),
-        _ => Some(policy.execute(session, settings.clone(), Job::Handle, None, &world.ports.metrics).await),
+        _ => Some(policy.execute(session, terms(policy, settings), Job::Handle, None, &world.ports.metrics).await),
     }
+}
+
+fn terms(policy: &Policy, settings: &Arc<wasmtime_wasi_config::WasiConfigVariables>) -> Terms {
+    Terms { settings: settings.clone(), limits: policy.limits().clone() }
 }
 
 fn report(mut timed: [Timed; 4]) {

@@ -36,7 +36,7 @@ const SOUND: Module =
     Module { fields: "", pages: 1, handle: "(i32.const 16)", allocate: "(i32.const 4096)", post_return: "" };
 
 /// By the names under which `src/fixtures.rs` includes them.
-const POLICIES: [(&str, Module); 16] = [
+const POLICIES: [(&str, Module); 19] = [
     ("sound", SOUND),
     ("endless_start", Module { fields: "(func $s (loop $again (br $again))) (start $s)", ..SOUND }),
     ("trapping_start", Module { fields: "(func $s unreachable) (start $s)", ..SOUND }),
@@ -73,6 +73,22 @@ const POLICIES: [(&str, Module); 16] = [
             ..SOUND
         },
     ),
+    (
+        "argument_not_utf8",
+        Module {
+            handle: "(call $log (i32.const 2) (i32.const 0) (i32.const 7) (i32.const 8) (i32.const 2)) (i32.const 16)",
+            ..SOUND
+        },
+    ),
+    (
+        "argument_unknown_level",
+        Module {
+            handle: "(call $log (i32.const 77) (i32.const 0) (i32.const 7) (i32.const 0) (i32.const 7)) (i32.const 16)",
+            ..SOUND
+        },
+    ),
+    // Neither none nor some.
+    ("answer_unknown_option", Module { handle: "(i32.store8 (i32.const 20) (i32.const 9)) (i32.const 16)", ..SOUND }),
     ("allocator_out_of_bounds", Module { allocate: "(i32.const 0x7ffffff0)", ..SOUND }),
     ("endless_allocator", Module { allocate: "(loop $again (br $again)) unreachable", ..SOUND }),
     ("endless_post_return", Module { post_return: LOOP, ..SOUND }),

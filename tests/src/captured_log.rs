@@ -1,7 +1,7 @@
 //! What the host logs, for tests that read it.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
@@ -12,6 +12,13 @@ pub struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
 /// Captures what this thread logs from now on. Runs of a current-thread runtime stay on their thread.
 pub fn captured_log() -> (DefaultGuard, CapturedLog) {
+    // While nobody listens, a line that another test logs first is switched off for all, and may stay so for a moment
+    // after this one listens. So somebody always does.
+    static SOMEBODY: Once = Once::new();
+    SOMEBODY.call_once(|| {
+        // A test that has set one of its own has somebody.
+        let _set = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+    });
     let log = CapturedLog::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
     (tracing::subscriber::set_default(subscriber), log)

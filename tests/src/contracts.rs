@@ -23,27 +23,39 @@ use rtmanager::adapters::redis::{RedisEndpoint, RedisOptions};
 use rtmanager::adapters::sqlite::{SqliteOptions, SqliteStore};
 use rtmanager::adapters::system_clock::SystemClock;
 use rtmanager::model::Timestamp;
-use rtmanager::ports::{Clock, LeaseStore, OperationLog, PauseStore, RecordStore};
+use rtmanager::ports::{
+    AccessStore, AuditLog, Clock, GenerationStore, LeaseStore, OperationLog, PauseStore, PolicyStore, RecordStore,
+};
 
 use crate::postgres::Postgres;
 use crate::redis::{Cluster, RedisServer, leases_with, options};
 
+pub mod access_store;
+pub mod audit_log;
 pub mod container_engine;
 pub mod fixture;
+pub mod generation_scopes;
+pub mod generation_store;
 pub mod lease_clock;
 pub mod lease_store;
 pub mod operation_log;
 pub mod pause_store;
+pub mod policy_store;
+pub mod record_revocations;
 pub mod record_runs;
 pub mod record_store;
 pub mod record_walks;
 
-/// The four stores of one adapter, empty.
+/// The stores of one adapter, empty.
 pub struct Stores {
     pub records: Arc<dyn RecordStore>,
     pub log: Arc<dyn OperationLog>,
     pub leases: Arc<dyn LeaseStore>,
     pub pauses: Arc<dyn PauseStore>,
+    pub policies: Arc<dyn PolicyStore>,
+    pub generations: Arc<dyn GenerationStore>,
+    pub access: Arc<dyn AccessStore>,
+    pub audit: Arc<dyn AuditLog>,
     /// By which leases end.
     pub time: LeaseTime,
     /// What must live as long as the stores.
@@ -101,6 +113,10 @@ pub async fn memory() -> Stores {
         log: store.operation_log(),
         leases: store.leases(clock.clone()),
         pauses: store.pauses(),
+        policies: store.policies(),
+        generations: store.generations(),
+        access: store.access(),
+        audit: store.audit(),
         time: LeaseTime::Settable(clock),
         backend: Box::new(()),
     }
@@ -116,6 +132,10 @@ pub async fn sqlite() -> Stores {
         log: store.operation_log(),
         leases: store.leases(clock.clone()),
         pauses: store.pauses(),
+        policies: store.policies(),
+        generations: store.generations(),
+        access: store.access(),
+        audit: store.audit(),
         time: LeaseTime::Settable(clock),
         backend: Box::new(directory),
     }
@@ -150,6 +170,10 @@ pub async fn postgres() -> Stores {
         log: store.operation_log(),
         leases: store.leases(),
         pauses: store.pauses(),
+        policies: store.policies(),
+        generations: store.generations(),
+        access: store.access(),
+        audit: store.audit(),
         time: LeaseTime::Real(Arc::new(SystemClock)),
         backend: Box::new(database),
     }
@@ -163,6 +187,10 @@ pub fn leases_only(leases: Arc<dyn LeaseStore>, clock: Arc<dyn Clock>, backend: 
         log: store.operation_log(),
         leases,
         pauses: store.pauses(),
+        policies: store.policies(),
+        generations: store.generations(),
+        access: store.access(),
+        audit: store.audit(),
         time: LeaseTime::Real(clock),
         backend: Box::new(backend),
     }

@@ -47,6 +47,12 @@ malformed! {
     ANSWER_GIANT_MESSAGE = "answer_giant_message";
     /// `handle` logs a gigabyte that it does not have.
     ARGUMENT_OUT_OF_BOUNDS = "argument_out_of_bounds";
+    /// `handle` logs a line that is not UTF-8.
+    ARGUMENT_NOT_UTF8 = "argument_not_utf8";
+    /// `handle` logs at a level that does not exist.
+    ARGUMENT_UNKNOWN_LEVEL = "argument_unknown_level";
+    /// `handle` answers with a code that is neither there nor missing.
+    ANSWER_UNKNOWN_OPTION = "answer_unknown_option";
     /// Has the host write its request outside the memory.
     ALLOCATOR_OUT_OF_BOUNDS = "allocator_out_of_bounds";
     /// Never returns when the host asks for memory.

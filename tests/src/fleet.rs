@@ -325,6 +325,7 @@ impl Fleet {
             "sweep.backoff_base=1s",
             "sweep.backoff_cap=2s",
             "sweep.park_after=1000",
+            "admission.code_cache=",
         ]
         .map(str::to_owned)
         .into();

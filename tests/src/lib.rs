@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails its test")]
 
+pub mod bombs;
+pub mod bound;
 pub mod captured_log;
 pub mod contracts;
 pub mod dockerd;
@@ -11,13 +13,19 @@ pub mod fixtures;
 pub mod fleet;
 pub mod history;
 pub mod hostile;
+pub mod hosts;
+pub mod http;
 pub mod invariants;
 pub mod mock_host;
+pub mod mutants;
 pub mod native;
+pub mod neighbours;
+pub mod oci_registry;
 pub mod podman;
 pub mod postgres;
 pub mod processes;
 pub mod redis;
+pub mod scripted_gate;
 pub mod scripted_ports;
 pub mod sweeping;
 pub mod tapped;

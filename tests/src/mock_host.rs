@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rtmanager::adapters::memory::{ManualClock, MemoryEngine, MemoryStore, Script, SeededRandomness};
+use rtmanager::app::scratch_stores;
+use rtmanager::compiler::LoadFailure;
 use rtmanager::lifecycle::{Lifecycle, OperationResult, Request};
 use rtmanager::metrics::Metrics;
 use rtmanager::model::{
-    ContainerId, EngineName, GameId, Labels, LiveStatus, LoggedOperation, PolicyDigest, Registration, RuntimeRecord,
-    Timestamp, TrackedRuntime,
+    ContainerId, EngineName, GameId, Labels, LiveStatus, LoggedOperation, PolicyDigest, PolicyScope, Registration,
+    RuntimeRecord, TenantId, Timestamp, TrackedRuntime,
 };
 use rtmanager::ports::{Clock as _, ContainerEngine, LeaseStore, OperationLog, PauseStore, RecordStore};
-use rtmanager::registry::{Binding, Registry};
-use rtmanager::runtime::{DEFAULT_POLICY, Limits, Policy, Sandbox, SandboxOptions};
+use rtmanager::registry::{Binding, PolicySource, Registry, Stores, Watcher};
+use rtmanager::runtime::{DEFAULT_POLICY, Limits, LoadError, Policy, Sandbox, SandboxOptions};
 use rtmanager::session::{Ports, SessionOptions};
 use rtmanager::sweeper::{SweepOptions, Sweeper};
 
@@ -24,6 +27,10 @@ pub const GAME: &str = "game-1";
 pub const ENGINE: &str = "local";
 /// The image of all containers.
 pub const IMAGE: &str = "registry.example/game:1";
+
+/// More than there are places. Suites share sandboxes, and so would share turns between the runtimes of their tests: a
+/// clock that is stopped would run on while a test waits for another one.
+const WORKERS: u32 = 10_000;
 
 /// The 64-digit container id that ends in `n`.
 pub fn container(n: u64) -> ContainerId {
@@ -61,9 +68,24 @@ pub struct MockHostBuilder {
     settings: BTreeMap<String, String>,
     limits: Limits,
     concurrent_runs: u32,
+    workers: u32,
     options: SessionOptions,
     wraps: Vec<Wrap>,
     more_engines: BTreeMap<EngineName, Arc<dyn ContainerEngine>>,
+    tenants: Vec<TenantPolicy>,
+    follows_store: bool,
+}
+
+/// What one tenant has in place of the host's policy.
+pub struct TenantPolicy {
+    /// Whose.
+    pub tenant: &'static str,
+    /// The component.
+    pub policy: &'static [u8],
+    /// Its settings.
+    pub settings: Vec<(&'static str, &'static str)>,
+    /// What bounds its runs, as far as that is narrower than the host's limits.
+    pub limits: Limits,
 }
 
 impl MockHostBuilder {
@@ -91,6 +113,12 @@ impl MockHostBuilder {
         self
     }
 
+    /// As many threads as a real host has; runs that compute take turns for half of them.
+    pub fn real_workers(mut self) -> Self {
+        self.workers = SandboxOptions::default().workers;
+        self
+    }
+
     /// Other lease times or labels.
     pub fn options(mut self, options: SessionOptions) -> Self {
         self.options = options;
@@ -106,6 +134,18 @@ impl MockHostBuilder {
     /// One more engine, without faults.
     pub fn one_more_engine(mut self, name: &str, engine: Arc<dyn ContainerEngine>) -> Self {
         self.more_engines.insert(name.parse().expect("engine"), engine);
+        self
+    }
+
+    /// Gives a tenant a policy of its own, in the same sandbox.
+    pub fn tenant(mut self, policy: TenantPolicy) -> Self {
+        self.tenants.push(policy);
+        self
+    }
+
+    /// Serves what the store binds, once its watcher has looked. The policy of this builder is what a file binds.
+    pub fn following_store(mut self) -> Self {
+        self.follows_store = true;
         self
     }
 
@@ -133,6 +173,10 @@ pub struct MockHost {
     pub ports: Arc<Ports>,
     /// Pauses as the host has them.
     pub pauses: Arc<dyn PauseStore>,
+    /// Which policy serves whom.
+    pub registry: Arc<Registry>,
+    /// Follows the store, when told to.
+    pub watcher: Arc<Watcher>,
     /// Runs policies.
     pub lifecycle: Lifecycle,
 }
@@ -145,9 +189,12 @@ impl MockHost {
             settings: BTreeMap::new(),
             limits: Limits::default(),
             concurrent_runs: SandboxOptions::default().concurrent_runs,
+            workers: WORKERS,
             options: SessionOptions::default(),
             wraps: Vec::new(),
             more_engines: BTreeMap::new(),
+            tenants: Vec::new(),
+            follows_store: false,
         }
     }
 
@@ -178,9 +225,9 @@ impl MockHost {
             randomness: randomness.clone(),
             metrics: metrics.clone(),
         });
-        let lifecycle = lifecycle(ports.clone(), builder);
         let pauses = script.pauses(store.pauses());
-        Self { clock, store, engine, script, randomness, metrics, ports, pauses, lifecycle }
+        let Parts { registry, watcher, lifecycle } = parts(ports.clone(), &store, "host-1", builder);
+        Self { clock, store, engine, script, randomness, metrics, ports, pauses, registry, watcher, lifecycle }
     }
 
     /// A sweeper of this host.
@@ -191,6 +238,7 @@ impl MockHost {
     /// Another host on the same ports: what a process finds that starts after this one has died, or a
     /// tenant after a change of its policy.
     pub fn successor(&self, builder: MockHostBuilder) -> Self {
+        let Parts { registry, watcher, lifecycle } = parts(self.ports.clone(), &self.store, "host-2", builder);
         Self {
             clock: self.clock.clone(),
             store: self.store.clone(),
@@ -200,7 +248,9 @@ impl MockHost {
             metrics: self.metrics.clone(),
             ports: self.ports.clone(),
             pauses: self.pauses.clone(),
-            lifecycle: lifecycle(self.ports.clone(), builder),
+            registry,
+            watcher,
+            lifecycle,
         }
     }
 
@@ -210,6 +260,18 @@ impl MockHost {
         self.engine.start(container);
         self.engine.stop(container, 0);
         self.register(game, LiveStatus::Stopped, Some(container)).await
+    }
+
+    /// The same for a game of another tenant.
+    pub async fn stopped_of(&self, tenant: &str, game: &str, container: &ContainerId) -> RuntimeRecord {
+        let mut labels = labels(game);
+        labels.insert("rtmanager.tenant".to_owned(), tenant.to_owned());
+        self.engine.create(container, IMAGE, labels);
+        self.engine.start(container);
+        self.engine.stop(container, 0);
+        let tenant = tenant.parse().expect("tenant");
+        let registration = Registration { tenant, ..self.registration(game, LiveStatus::Stopped, Some(container)) };
+        self.store.records().register(&registration, self.clock.now()).await.expect("registered")
     }
 
     /// Registers a runtime, past every fault and journal.
@@ -283,28 +345,65 @@ pub fn request(game: &str, op_source: &str) -> Request {
     }
 }
 
-fn lifecycle(ports: Arc<Ports>, builder: MockHostBuilder) -> Lifecycle {
-    let policy = compiled(
-        SandboxOptions {
-            limits: builder.limits.clone(),
-            concurrent_runs: builder.concurrent_runs,
-            engines: ports.engines.keys().cloned().collect(),
-        },
-        &builder.policy,
-    );
-    let registry = Arc::new(Registry::new(Binding::new(policy, &builder.settings), []));
-    Lifecycle::new(ports, registry, builder.options, builder.limits.import_time).expect("randomness at start")
+struct Parts {
+    registry: Arc<Registry>,
+    watcher: Arc<Watcher>,
+    lifecycle: Lifecycle,
+}
+
+fn parts(ports: Arc<Ports>, store: &MemoryStore, replica: &str, builder: MockHostBuilder) -> Parts {
+    let options = SandboxOptions {
+        limits: builder.limits.clone(),
+        concurrent_runs: builder.concurrent_runs,
+        workers: builder.workers,
+        engines: ports.engines.keys().cloned().collect(),
+    };
+    let policy = compiled(&options, &builder.policy).expect("the policy fits the world");
+    let fallback = Binding::configured(&PolicyScope::Default, policy, &builder.settings);
+    let tenants = builder.tenants.into_iter().map(|TenantPolicy { tenant, policy, settings, limits }| {
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let tenant: TenantId = tenant.parse().expect("tenant");
+        let policy = compiled(&options, policy).expect("the policy fits the world");
+        let binding = Binding::configured(&PolicyScope::Tenant(tenant.clone()), policy, &settings).within(&limits);
+        (tenant, binding)
+    });
+    let registry = Registry::new(fallback, tenants);
+    let registry = Arc::new(if builder.follows_store { registry.unread() } else { registry });
+    let stores = Stores {
+        generations: store.generations(),
+        policies: store.policies(),
+        access: store.access(),
+        clock: ports.clock.clone(),
+    };
+    let (source, metrics) = (Arc::new(Compiler(options)), ports.metrics.clone());
+    let watcher = Watcher::new(stores, source, registry.clone(), metrics, replica.to_owned());
+    watcher.speak();
+    let nowhere = Arc::new(Metrics::new().expect("metrics"));
+    let scratch = (scratch_stores(), nowhere);
+    let import_time = builder.limits.import_time;
+    let lifecycle = Lifecycle::with_shadows(ports, registry.clone(), builder.options, import_time, scratch);
+    Parts { registry, watcher, lifecycle: lifecycle.expect("randomness at start") }
+}
+
+/// Compiles what the store binds, each once for all tests of a process.
+struct Compiler(SandboxOptions);
+
+#[async_trait]
+impl PolicySource for Compiler {
+    async fn load(&self, component: Vec<u8>) -> Result<Policy, LoadFailure> {
+        Ok(compiled(&self.0, &component)?)
+    }
 }
 
 /// A compiled policy under these limits. Tests put hosts together by the hundred, so one sandbox serves all
 /// that share their limits, and a policy is compiled once for each.
-fn compiled(options: SandboxOptions, component: &[u8]) -> Policy {
+fn compiled(options: &SandboxOptions, component: &[u8]) -> Result<Policy, LoadError> {
     static SANDBOXES: LazyLock<Mutex<Vec<Arc<Compiled>>>> = LazyLock::new(Mutex::default);
     let mut sandboxes = SANDBOXES.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = sandboxes.iter().find(|known| known.options == options).cloned();
+    let known = sandboxes.iter().find(|known| known.options == *options).cloned();
     let shared = known.unwrap_or_else(|| {
         let sandbox = Sandbox::new(options.clone()).expect("a sandbox");
-        let fresh = Arc::new(Compiled { options, sandbox, policies: Mutex::default() });
+        let fresh = Arc::new(Compiled { options: options.clone(), sandbox, policies: Mutex::default() });
         sandboxes.push(fresh.clone());
         fresh
     });
@@ -312,11 +411,11 @@ fn compiled(options: SandboxOptions, component: &[u8]) -> Policy {
     let mut policies = shared.policies.lock().unwrap_or_else(PoisonError::into_inner);
     let digest = PolicyDigest::of(component);
     if let Some(policy) = policies.iter().find(|policy| *policy.digest() == digest) {
-        return policy.clone();
+        return Ok(policy.clone());
     }
-    let policy = shared.sandbox.load(component).expect("the policy fits the world");
+    let policy = shared.sandbox.load(component)?;
     policies.push(policy.clone());
-    policy
+    Ok(policy)
 }
 
 struct Compiled {

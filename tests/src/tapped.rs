@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rtmanager::model::{
-    Begun, Census, Container, ContainerId, EngineName, Fence, GameId, Hold, Intent, OpenRun, Registration, Removal,
-    RunId, RuntimeRecord, TenantId, Timestamp, TrackedRuntime,
+    Begun, Census, Container, ContainerId, EngineName, EntryId, Fault, Fence, GameId, GenerationId, Hold, Intent,
+    LoggedOperation, OpenRun, OperationEntry, PolicyRef, Registration, Removal, RunId, RuntimeRecord, TenantId,
+    Timestamp, TrackedRuntime,
 };
 use rtmanager::ports::{
     CasError, Claim, ContainerEngine, Disposition, DueCursor, DuePage, EngineError, LeaseStore, LeaseToken, Listing,
-    RecordFilter, RecordStore, RegisterError, StatusChange, StoreError,
+    OperationFilter, OperationLog, RecordFilter, RecordStore, RegisterError, Standing, StatusChange, StoreError,
 };
 
 /// What a run does with records; by default as the adapter behind does it.
@@ -24,9 +25,39 @@ pub trait RecordTap: Send + Sync {
         self.inner().get(game).await
     }
 
+    /// See [`RecordStore::get_for_effect`]; what it reads is what `get` answers.
+    async fn get_for_effect(
+        &self,
+        game: &GameId,
+        policy: &PolicyRef,
+    ) -> Result<Option<(TrackedRuntime, Standing)>, StoreError> {
+        let Some((_, standing)) = self.inner().get_for_effect(game, policy).await? else { return Ok(None) };
+        Ok(self.get(game).await?.map(|tracked| (tracked, standing)))
+    }
+
     /// See [`RecordStore::begin_run`].
     async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
         self.inner().begin_run(intent).await
+    }
+
+    /// See [`RecordStore::supersede_run`].
+    async fn supersede_run(&self, run: &RunId) -> Result<Option<OpenRun>, StoreError> {
+        self.inner().supersede_run(run).await
+    }
+
+    /// See [`RecordStore::overdue_runs`].
+    async fn overdue_runs(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, Fence)>,
+        limit: u32,
+    ) -> Result<Vec<OpenRun>, StoreError> {
+        self.inner().overdue_runs(now, after, limit).await
+    }
+
+    /// See [`RecordStore::dispose`].
+    async fn dispose(&self, game: &GameId, version: u64, disposition: &Disposition) -> Result<bool, StoreError> {
+        self.inner().dispose(game, version, disposition).await
     }
 
     /// See [`RecordStore::claim_due`].
@@ -87,6 +118,18 @@ pub trait EngineTap: Send + Sync {
     }
 }
 
+/// What a run does with the operation log; by default as the adapter behind does it.
+#[async_trait]
+pub trait LogTap: Send + Sync {
+    /// The adapter behind.
+    fn inner(&self) -> &Arc<dyn OperationLog>;
+
+    /// See [`OperationLog::append`].
+    async fn append(&self, entry: &OperationEntry) -> Result<EntryId, StoreError> {
+        self.inner().append(entry).await
+    }
+}
+
 /// Makes a port of a tap.
 pub struct Tapped<T>(pub T);
 
@@ -96,12 +139,20 @@ impl<T: RecordTap> RecordStore for Tapped<T> {
         self.0.get(game).await
     }
 
+    async fn get_for_effect(
+        &self,
+        game: &GameId,
+        policy: &PolicyRef,
+    ) -> Result<Option<(TrackedRuntime, Standing)>, StoreError> {
+        self.0.get_for_effect(game, policy).await
+    }
+
     async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
         self.0.begin_run(intent).await
     }
 
     async fn supersede_run(&self, run: &RunId) -> Result<Option<OpenRun>, StoreError> {
-        self.0.inner().supersede_run(run).await
+        self.0.supersede_run(run).await
     }
 
     async fn overdue_runs(
@@ -110,7 +161,7 @@ impl<T: RecordTap> RecordStore for Tapped<T> {
         after: Option<(Timestamp, Fence)>,
         limit: u32,
     ) -> Result<Vec<OpenRun>, StoreError> {
-        self.0.inner().overdue_runs(now, after, limit).await
+        self.0.overdue_runs(now, after, limit).await
     }
 
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {
@@ -175,11 +226,11 @@ impl<T: RecordTap> RecordStore for Tapped<T> {
     }
 
     async fn dispose(&self, game: &GameId, version: u64, disposition: &Disposition) -> Result<bool, StoreError> {
-        self.0.inner().dispose(game, version, disposition).await
+        self.0.dispose(game, version, disposition).await
     }
 
-    async fn void_waits(&self, tenant: &TenantId, generation: &str) -> Result<u64, StoreError> {
-        self.0.inner().void_waits(tenant, generation).await
+    async fn void_waits(&self, tenant: &TenantId, serving: &[GenerationId]) -> Result<u64, StoreError> {
+        self.0.inner().void_waits(tenant, serving).await
     }
 
     async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
@@ -233,6 +284,30 @@ impl<T: LeaseTap> LeaseStore for Tapped<T> {
     }
 
     async fn prune(&self, before: Timestamp, limit: u32) -> Result<(), StoreError> {
+        self.0.inner().prune(before, limit).await
+    }
+}
+
+#[async_trait]
+impl<T: LogTap> OperationLog for Tapped<T> {
+    async fn append(&self, entry: &OperationEntry) -> Result<EntryId, StoreError> {
+        self.0.append(entry).await
+    }
+
+    async fn note_fault(&self, entry: EntryId, fault: &Fault) -> Result<(), StoreError> {
+        self.0.inner().note_fault(entry, fault).await
+    }
+
+    async fn list(
+        &self,
+        filter: &OperationFilter,
+        before: Option<EntryId>,
+        limit: u32,
+    ) -> Result<Vec<LoggedOperation>, StoreError> {
+        self.0.inner().list(filter, before, limit).await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.0.inner().prune(before, limit).await
     }
 }

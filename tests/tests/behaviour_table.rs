@@ -279,7 +279,7 @@ async fn a_record_that_cannot_be_read_before_the_removal_keeps_the_container() {
     for failure in [Failure::Unavailable, Failure::LoseRequest, Failure::LoseReply] {
         let host = host();
         host.stopped(GAME, &container(1)).await;
-        host.script.plan().fail(Call::RecordGet, 2, failure);
+        host.script.plan().fail(Call::RecordGetForEffect, 1, failure);
         clean_up(&host).await.fails_with("service_unavailable").entry_carries(Some(&container(1)), Some(IMAGE));
         assert_not_removed(&host, &container(1)).await;
         assert_untouched(&host, &container(1)).await;
@@ -292,7 +292,7 @@ async fn a_record_that_another_run_removes_before_the_removal_is_a_replay() {
     host.stopped(GAME, &container(1)).await;
     let other = host.successor(MockHost::builder());
     let (store, clock) = (host.store.clone(), host.clock.clone());
-    host.script.plan().meanwhile(Call::RecordGet, 2, async move {
+    host.script.plan().meanwhile(Call::RecordGetForEffect, 1, async move {
         let game = GAME.parse().unwrap();
         let record = store.records().get(&game).await.unwrap().unwrap().record;
         let (status, removed_at) = (Status::Removed, Some(clock.now()));
@@ -391,6 +391,7 @@ async fn a_cas_conflict_with_a_record_removed_by_another_is_a_replay_with_the_fr
             at,
             run_id: "0".repeat(32).parse().unwrap(),
             fence: Fence(u64::MAX),
+            policy: rtmanager_tests::contracts::fixture::policy(),
         };
         records.compare_and_set(&change).await.unwrap();
     });

@@ -10,16 +10,26 @@
     reason = "test code"
 )]
 
+#[path = "cli/access.rs"]
+mod access;
 #[path = "cli/api.rs"]
 mod api;
+#[path = "cli/code_cache.rs"]
+mod code_cache;
 #[path = "cli/desk.rs"]
 mod desk;
 #[path = "cli/logs.rs"]
 mod logs;
+#[path = "cli/policies.rs"]
+mod policies;
+#[path = "cli/policy_tables.rs"]
+mod policy_tables;
 #[path = "cli/reconcile_text.rs"]
 mod reconcile_text;
 #[path = "cli/server.rs"]
 mod server;
+#[path = "cli/simulate.rs"]
+mod simulate;
 #[path = "cli/sweep_text.rs"]
 mod sweep_text;
 #[path = "cli/tables.rs"]

@@ -291,6 +291,28 @@ fn state_is_kept_where_the_user_or_the_system_keeps_it() {
 }
 
 #[test]
+fn compiled_code_is_kept_beside_the_store_with_its_key_elsewhere() {
+    let cache = |flags: &[(&str, &str)]| config(&[("HOME", "/home/u")], flags).admission.code_cache;
+    let own = cache(&[]).unwrap();
+    assert_eq!(own.directory, PathBuf::from("/home/u/.local/state/rtmanager/code"));
+    assert_eq!(own.key_file, PathBuf::from("/home/u/.local/state/rtmanager/code.key"));
+    assert_eq!(cache(&[("store.path", "/data/r.db")]).unwrap().directory, PathBuf::from("/data/code"));
+    assert_eq!(cache(&[("admission.code_cache", "")]), None);
+    let together = [("admission.code_cache", "/data/code"), ("admission.code_key_file", "/data/code/key")];
+    let error = Loaded::from_sources(&sources(None, &[], &together)).unwrap_err().to_string();
+    assert!(
+        error.contains("admission.code_key_file") && error.contains("must not be in admission.code_cache"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_component_as_large_as_admission_takes_is_compiled_too() {
+    let admission = config(&[], &[("admission.component_bytes", "1048576")]).admission;
+    assert_eq!((admission.shape.component_bytes, admission.compiler.component_bytes), (1 << 20, 1 << 20));
+}
+
+#[test]
 fn the_service_keeps_its_state_where_roots_commands_look_for_it() {
     let unit = std::fs::read_to_string(UNIT).unwrap();
     let given = unit.lines().find_map(|line| line.strip_prefix("Environment=")).unwrap();
@@ -300,6 +322,7 @@ fn the_service_keeps_its_state_where_roots_commands_look_for_it() {
     let root = Environment { uid: Some(0), ..environment(&[("HOME", "/root")]) };
     let root = Loaded::from_sources(&Sources { environment: root, ..Sources::default() }).unwrap().config;
     assert_eq!((&service.store, &service.http), (&root.store, &root.http));
+    assert_eq!(service.admission, root.admission);
 
     // It has time to drain: requests first, then runs.
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
@@ -355,4 +378,13 @@ fn what_kubernetes_says_of_a_service_with_our_name_is_no_setting() {
         let error = Loaded::from_sources(&sources(None, &[(other, "1")], &[])).unwrap_err();
         assert!(error.to_string().contains("no such setting"), "{other}: {error}");
     }
+}
+
+#[test]
+fn dockers_own_configuration_is_where_docker_looks() {
+    let found = |variables: &[(&str, &str)]| environment(variables).docker_config();
+    let (home, elsewhere) = (("HOME", "/home/me"), ("DOCKER_CONFIG", "/run/docker"));
+    assert_eq!(found(&[home, elsewhere]), Some("/run/docker/config.json".into()));
+    assert_eq!(found(&[home, ("DOCKER_CONFIG", "")]), Some("/home/me/.docker/config.json".into()));
+    assert_eq!(found(&[]), None);
 }

@@ -88,7 +88,7 @@ impl Shared {
         let disposition = Disposition::Wait {
             until: at(5_000),
             reason: "keep".to_owned(),
-            generation: Some("1".to_owned()),
+            generation: Some("acme/1".parse().unwrap()),
             failed_attempts: 3,
         };
         assert!(self.records.dispose(&game("g"), 1, &disposition).await.unwrap());

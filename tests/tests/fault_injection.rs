@@ -80,7 +80,7 @@ fn a_clean_course_is_nine_calls() {
         Call::LeaseTryAcquire,
         Call::RecordBeginRun,
         Call::EngineInspect,
-        Call::RecordGet,
+        Call::RecordGetForEffect,
         Call::EngineRemove,
         Call::RecordCompareAndSet,
         Call::LogAppend,

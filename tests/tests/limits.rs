@@ -91,6 +91,12 @@ async fn bytes_per_call_ends_a_giant_argument() {
     exceeds(limits, "giant-log", "policy_bytes_exceeded", "limits.bytes_per_call (1048576)").await;
 }
 
+/// What the host makes of it is counted, however little of it is the guest's own.
+#[tokio::test]
+async fn bytes_per_call_ends_a_list_of_a_million() {
+    exceeds(small(), "giant-poll", "policy_bytes_exceeded", "limits.bytes_per_call (1048576)").await;
+}
+
 #[tokio::test]
 async fn bytes_per_run_ends_a_stream_of_small_arguments() {
     let limits = Limits { bytes_per_run: 1_000, ..small() };
@@ -196,6 +202,9 @@ async fn hand_made_modules_that_break_the_abi_end_in_faults() {
         ("answer of an unknown outcome", fixtures::ANSWER_UNKNOWN_OUTCOME, "policy_trap"),
         ("answer that is not UTF-8", fixtures::ANSWER_NOT_UTF8, "policy_trap"),
         ("argument out of bounds", fixtures::ARGUMENT_OUT_OF_BOUNDS, "policy_trap"),
+        ("argument that is not UTF-8", fixtures::ARGUMENT_NOT_UTF8, "policy_trap"),
+        ("argument of an unknown level", fixtures::ARGUMENT_UNKNOWN_LEVEL, "policy_trap"),
+        ("answer of an unknown option", fixtures::ANSWER_UNKNOWN_OPTION, "policy_trap"),
         ("allocator out of bounds", fixtures::ALLOCATOR_OUT_OF_BOUNDS, "policy_trap"),
         ("endless allocator", fixtures::ENDLESS_ALLOCATOR, "policy_deadline_exceeded"),
         ("endless post-return", fixtures::ENDLESS_POST_RETURN, "policy_deadline_exceeded"),

@@ -16,7 +16,9 @@ use std::time::Duration;
 use rtmanager::adapters::postgres::{PostgresOptions, PostgresStore};
 use rtmanager::model::Timestamp;
 use rtmanager::ports::{Claim, StatusChange};
-use rtmanager_tests::contracts::fixture::{engine, entry, game, intent, removal, run, stopped, tenant, token};
+use rtmanager_tests::contracts::fixture::{
+    engine, entry, game, generation, intent, removal, run, stopped, tenant, token,
+};
 use rtmanager_tests::postgres::Postgres;
 use sqlx::{Connection as _, PgConnection};
 
@@ -128,7 +130,7 @@ async fn no_statement_reads_more_rows_than_it_answers_or_counts() {
             let records = store.records();
             assert_eq!(records.tenants().await.unwrap().len(), 3 + 1);
             records.end_abandoned_claims(now()).await.unwrap();
-            records.void_waits(&tenant("nobody"), "8").await.unwrap();
+            records.void_waits(&tenant("nobody"), &[generation(8)]).await.unwrap();
             records.begin_run(&intent(1, "due1")).await.unwrap().unwrap();
             records.supersede_run(&run(1)).await.unwrap().unwrap();
             records.release_claims("w").await.unwrap();

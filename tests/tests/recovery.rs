@@ -115,7 +115,7 @@ async fn run_time_ends_a_run_in_the_middle_of_any_call() {
     let limits = Limits { import_time: Duration::from_secs(300), ..Limits::default() };
     let calls = [
         (Call::LeaseTryAcquire, 1),
-        (Call::RecordGet, 2),
+        (Call::RecordGetForEffect, 1),
         (Call::EngineInspect, 1),
         (Call::EngineRemove, 1),
         (Call::RecordCompareAndSet, 1),

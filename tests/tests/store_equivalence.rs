@@ -20,7 +20,7 @@ use rtmanager::model::{
 };
 use rtmanager::ports::{Claim, Disposition, OperationFilter, RecordFilter, StatusChange};
 use rtmanager_tests::contracts::fixture::{
-    at, container, engine, entry, game, hold, intent, run, stopped, tenant, token,
+    at, container, engine, entry, game, generation as generation_of, hold, intent, policy, run, stopped, tenant, token,
 };
 use rtmanager_tests::contracts::{Stores, memory, postgres, sqlite};
 
@@ -202,7 +202,7 @@ fn scope(number: u8) -> PauseScope {
 }
 
 fn disposition(kind: u8, until: u8) -> Disposition {
-    let generation = (kind > 0).then(|| kind.to_string());
+    let generation = (kind > 0).then(|| generation_of(kind.into()));
     match kind {
         0 | 1 => Disposition::Wait { until: at(until.into()), reason: "r".to_owned(), generation, failed_attempts: 1 },
         2 => Disposition::Park { parked: Parked { at: at(until.into()), reason: "r".to_owned() }, failed_attempts: 9 },
@@ -274,6 +274,7 @@ async fn take(subject: &mut Subject, step: &Step) -> String {
                 at: at(now.into()),
                 run_id: run(number_of_run.into()),
                 fence: subject.fence(number_of_run, g),
+                policy: policy(),
             };
             format!("{:?}", stores.records.compare_and_set(&change).await)
         }
@@ -304,7 +305,7 @@ async fn take(subject: &mut Subject, step: &Step) -> String {
         }
         Step::Unpark { game: g } => format!("{:?}", stores.records.unpark(&game(&name(g))).await),
         Step::VoidWaits { tenant, generation } => {
-            format!("{:?}", stores.records.void_waits(&owner(tenant), &generation.to_string()).await)
+            format!("{:?}", stores.records.void_waits(&owner(tenant), &[generation_of(generation.into())]).await)
         }
         Step::Due { floor, now, limit } => {
             let (mut pages, mut after) = (Vec::new(), None);

@@ -30,6 +30,8 @@ mod pauses;
 mod retention;
 #[path = "sweeper/shared_limit.rs"]
 mod shared_limit;
+#[path = "sweeper/tenants.rs"]
+mod tenants;
 
 fn host() -> MockHost {
     MockHost::builder().build()

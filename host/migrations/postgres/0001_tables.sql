@@ -220,7 +220,8 @@ CREATE TABLE operation_log (
     -- Before validation, and when the row was written.
     started_at    timestamptz NOT NULL,
     finished_at   timestamptz NOT NULL,
-    -- SHA-256 of the policy that ran.
+    -- The policy that ran: the generation that bound it, such as 'acme/7', and the SHA-256 of its component.
+    policy_generation text NOT NULL,
     policy_digest text NOT NULL,
     -- The fence that the run began with; NULL if it never read its record under a lease.
     fence         bigint,
@@ -250,6 +251,7 @@ CREATE TABLE run_intents (
     op_source     text NOT NULL,
     source_ref    text NOT NULL,
     actor         text,
+    policy_generation text NOT NULL,
     policy_digest text NOT NULL,
     started_at    timestamptz NOT NULL,
     -- When the run's lease ends unless it is renewed.

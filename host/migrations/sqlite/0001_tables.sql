@@ -183,6 +183,7 @@ CREATE TABLE run_intents (
     op_source     TEXT    NOT NULL,
     source_ref    TEXT    NOT NULL,
     actor         TEXT,
+    policy_generation TEXT NOT NULL,
     policy_digest TEXT    NOT NULL,
     started_at    INTEGER NOT NULL,
     -- When the run's lease ends unless it is renewed.
@@ -226,7 +227,8 @@ CREATE TABLE operation_log (
     -- Before validation, and when the row was written.
     started_at    INTEGER NOT NULL,
     finished_at   INTEGER NOT NULL,
-    -- SHA-256 of the policy that ran.
+    -- The policy that ran: the generation that bound it, such as 'acme/7', and the SHA-256 of its component.
+    policy_generation TEXT NOT NULL,
     policy_digest TEXT    NOT NULL,
     -- The fence of the run; NULL if it never read its record under a lease.
     fence         INTEGER,

@@ -18,42 +18,60 @@
 //!
 //! Everything is deterministic: no system time, no system randomness, and no lock is held across an await.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+mod access;
+mod audit;
+mod bindings;
 mod clock;
 mod engine;
 mod faults;
+mod generations;
 mod journal;
 mod leases;
 mod operation_log;
 mod pauses;
+mod policies;
 mod randomness;
 mod records;
 mod runs;
 mod script;
+mod stage;
 
+pub use access::MemoryAccess;
+pub use audit::MemoryAudit;
 pub use clock::ManualClock;
 pub use engine::MemoryEngine;
-pub use faults::{Failure, FaultPlan};
+pub use faults::{Failure, FaultPlan, Inject};
+pub use generations::MemoryGenerations;
 pub use journal::{Call, CallJournal, JournalEntry};
 pub use leases::MemoryLeases;
 pub use operation_log::MemoryOperationLog;
 pub use pauses::MemoryPauses;
+pub use policies::MemoryPolicies;
 pub use randomness::SeededRandomness;
 pub use records::MemoryRecords;
-pub use script::{Faulty, Script};
+pub use script::{Script, Staged};
+pub use stage::{Answer, Stage, Subject};
+
+use tokio::sync::Notify;
 
 use crate::model::{
-    ContainerId, EngineName, EntryId, Fence, GameId, LoggedOperation, OpenRun, Pause, PauseScope, RunId, RuntimeRecord,
-    Timestamp, TrackedRuntime,
+    AuditEntry, ContainerId, EngineName, EntryId, Fence, GameId, LoggedOperation, OpenRun, Pause, PauseScope,
+    PolicyRef, RunId, RuntimeRecord, Timestamp, TrackedRuntime,
 };
-use crate::ports::{Claim, Clock, LeaseStore, OperationLog, PauseStore, RecordStore};
+use crate::ports::{
+    AccessStore, AuditLog, Claim, Clock, GenerationStore, LeaseStore, LeaseToken, OperationLog, PauseStore,
+    PolicyStore, RecordStore,
+};
 
-/// One store in memory behind all four store ports. Clones share it.
+/// One store in memory behind all store ports. Clones share it.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    /// Wakes whoever waits for a change of the epoch.
+    changed: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -68,6 +86,12 @@ struct State {
     leases: HashMap<GameId, leases::Slot>,
     pauses: BTreeMap<PauseScope, Pause>,
     allowances: Vec<Allowance>,
+    /// Generations and components, by their texts.
+    revoked: BTreeSet<String>,
+    policies: policies::Shelf,
+    bindings: bindings::Bindings,
+    access: access::Rules,
+    audit: Vec<AuditEntry>,
 }
 
 struct Row {
@@ -119,11 +143,36 @@ impl MemoryStore {
         Arc::new(MemoryPauses::new(self.clone()))
     }
 
+    /// The policies.
+    pub fn policies(&self) -> Arc<dyn PolicyStore> {
+        Arc::new(MemoryPolicies::new(self.clone()))
+    }
+
+    /// The generations.
+    pub fn generations(&self) -> Arc<dyn GenerationStore> {
+        Arc::new(MemoryGenerations::new(self.clone()))
+    }
+
+    /// Tokens, ceilings and trusted keys.
+    pub fn access(&self) -> Arc<dyn AccessStore> {
+        Arc::new(MemoryAccess::new(self.clone()))
+    }
+
+    /// The trail.
+    pub fn audit(&self) -> Arc<dyn AuditLog> {
+        Arc::new(MemoryAudit::new(self.clone()))
+    }
+
     /// Writes a record as a platform does that goes past rtmanager: whatever the record says, with a
     /// version of its own. A stop, a new container or a new start without a new stop time is dated `last_op_at`.
     /// A change of status, container or stop time voids wait, failures and parking; any voids a policy's wait.
     pub fn write_directly(&self, record: RuntimeRecord) {
         self.lock().write_directly(record);
+    }
+
+    /// Puts a record there with all that is kept beside it, in place of what was there.
+    pub fn put(&self, tracked: TrackedRuntime) {
+        self.lock().rows.insert(tracked.record.game_id.clone(), Row::new(tracked));
     }
 
     /// Deletes a record, as only a platform can. Answers whether there was one.
@@ -141,6 +190,27 @@ impl MemoryStore {
         self.lock().runs.values().cloned().collect()
     }
 
+    /// The record as it is.
+    pub fn record(&self, game: &GameId) -> Option<TrackedRuntime> {
+        self.lock().rows.get(game).map(|row| row.tracked.clone())
+    }
+
+    /// Who holds a game's lease, or held it last without giving it back, and until when.
+    pub fn lease(&self, game: &GameId) -> Option<(LeaseToken, Timestamp)> {
+        self.lock().leases.get(game).map(|slot| slot.holder())
+    }
+
+    /// Forgets a lease, as a failover does.
+    pub fn forget_lease(&self, game: &GameId) {
+        self.lock().leases.remove(game);
+    }
+
+    /// How many rows walks have claimed at `now`: none, once all walks have ended.
+    pub fn claims_held(&self, now: Timestamp) -> usize {
+        let state = self.lock();
+        state.rows.values().filter(|row| row.claim.as_ref().is_some_and(|claim| now < claim.until)).count()
+    }
+
     /// How many leases are held at `now`: none, once all runs have ended.
     pub fn leases_held(&self, now: Timestamp) -> usize {
         self.lock().leases.values().filter(|slot| slot.is_held(now)).count()
@@ -153,6 +223,10 @@ impl MemoryStore {
 }
 
 impl State {
+    fn is_revoked(&self, policy: &PolicyRef) -> bool {
+        self.revoked.contains(policy.generation.as_str()) || self.revoked.contains(policy.digest.as_str())
+    }
+
     fn write_directly(&mut self, mut record: RuntimeRecord) {
         let Some(row) = self.rows.get_mut(&record.game_id) else {
             let tracked = TrackedRuntime { cleanup: Default::default(), record };

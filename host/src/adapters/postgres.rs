@@ -1,21 +1,26 @@
-//! Records, operation log, leases and pauses in one PostgreSQL database, which any number of hosts share.
+//! Records, operation log, leases, pauses and policies in one PostgreSQL database, which any number of hosts share.
 //!
 //! The tables are described in `migrations/postgres`. Every write is one statement, so that it costs one round trip and
 //! needs no more than the default isolation, READ COMMITTED; where a statement has to wait for a row, PostgreSQL checks
 //! its conditions again on the row as it has become. A write that needs more (a registration, the reason for a refused
 //! change) locks the row first. Whoever locks several rows takes a record before an intent and an entry before an
-//! intent, and records in the order of their games.
+//! intent, and records in the order of their games. What changes the epoch takes that first.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod access;
+mod audit;
+mod changes;
 mod connections;
 mod error;
+mod generations;
 mod leases;
 mod open;
 mod operation_log;
 mod pauses;
+mod policies;
 mod records;
 mod registration;
 mod row;
@@ -23,16 +28,24 @@ mod runs;
 mod schema;
 mod server;
 mod walk;
+mod watch;
 
+pub use access::PostgresAccess;
+pub use audit::PostgresAudit;
+pub use generations::PostgresGenerations;
 pub use leases::PostgresLeases;
 pub use open::OpenError;
 pub use operation_log::PostgresOperationLog;
 pub use pauses::PostgresPauses;
+pub use policies::PostgresPolicies;
 pub use records::PostgresRecords;
 pub use server::ServerName;
 
-use crate::ports::{LeaseStore, OperationLog, PauseStore, RecordStore};
+use crate::ports::{
+    AccessStore, AuditLog, GenerationStore, LeaseStore, OperationLog, PauseStore, PolicyStore, RecordStore,
+};
 use connections::Connections;
+use watch::Watch;
 
 /// How a database is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +88,7 @@ impl Default for PostgresOptions {
 #[derive(Clone)]
 pub struct PostgresStore {
     connections: Connections,
+    watch: Arc<Watch>,
 }
 
 impl PostgresStore {
@@ -85,7 +99,9 @@ impl PostgresStore {
     /// `?host=DIRECTORY` for a unix socket. The password may stand in it, in `PGPASSWORD` or in `~/.pgpass`; it is in
     /// no error and no log.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
-        open::open(url, options).await.map(|connections| Self { connections })
+        let connections = open::open(url, options).await?;
+        let watch = Arc::new(Watch::new(connections.options()));
+        Ok(Self { connections, watch })
     }
 
     /// The records.
@@ -108,8 +124,29 @@ impl PostgresStore {
         Arc::new(PostgresPauses::new(self.connections.clone()))
     }
 
+    /// The policies.
+    pub fn policies(&self) -> Arc<dyn PolicyStore> {
+        Arc::new(PostgresPolicies::new(self.connections.clone()))
+    }
+
+    /// The generations. Whoever waits for a change of them takes one connection more.
+    pub fn generations(&self) -> Arc<dyn GenerationStore> {
+        Arc::new(PostgresGenerations::new(self.connections.clone(), self.watch.clone()))
+    }
+
+    /// Tokens, ceilings and trusted keys.
+    pub fn access(&self) -> Arc<dyn AccessStore> {
+        Arc::new(PostgresAccess::new(self.connections.clone()))
+    }
+
+    /// The trail.
+    pub fn audit(&self) -> Arc<dyn AuditLog> {
+        Arc::new(PostgresAudit::new(self.connections.clone()))
+    }
+
     /// Ends the calls under way and closes the connections. Calls after this are answered `Unavailable`.
     pub async fn close(&self) {
+        self.watch.stop();
         self.connections.close().await;
     }
 }

@@ -4,21 +4,31 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::model::{Labels, Timestamp};
+use crate::model::{Labels, PolicyRef, Timestamp};
 use crate::ports::StoreError;
 
+mod access;
+mod artifact;
 mod decided;
+mod generation;
+mod json;
 mod operation;
 mod pause;
 mod run;
 mod runtime;
+mod scope;
 mod walk;
 
+pub(super) use access::{audited, ceiling, key, token};
+pub(super) use artifact::{artifact, next_page};
 pub(super) use decided::Decided;
+pub(super) use generation::{change_of, divergence, generation, revocation, revoked_columns, serving};
+pub(super) use json::{grants_json, limits_json, ready_json, settings_json};
 pub(super) use operation::logged;
 pub(super) use pause::{cause_columns, pause_of, scope_columns};
 pub(super) use run::open_run;
-pub(super) use runtime::tracked;
+pub(super) use runtime::{tracked, with_standing};
+pub(super) use scope::{ScopeColumns, scope, scope_states};
 pub(super) use walk::{Place, engines_with_stopped, missing, places, readable};
 
 /// The columns of a tracked runtime, in the order in which [`tracked`] reads them. The labels are to be read as text.
@@ -38,11 +48,99 @@ pub(super) use runtime_columns;
 /// The columns of an open run, in the order in which [`open_run`] reads them.
 macro_rules! run_columns {
     () => {
-        "run_id, game_id, op_source, source_ref, actor, policy_digest, started_at, expires_at, fence, tenant, engine, \
-         container_id, image_ref, committed_at"
+        "run_id, game_id, op_source, source_ref, actor, policy_generation, policy_digest, started_at, expires_at, \
+         fence, tenant, engine, container_id, image_ref, committed_at"
     };
 }
 pub(super) use run_columns;
+
+/// The columns of a policy, in the order in which [`artifact`] reads them.
+macro_rules! artifact_columns {
+    () => {
+        "digest, name, version, owner, size, pushed_at, pushed_by"
+    };
+}
+pub(super) use artifact_columns;
+
+/// The columns of a scope, in the order in which [`scope`] reads them, each after the given prefix.
+macro_rules! binding_columns {
+    ($of:literal) => {
+        concat!(
+            $of,
+            "scope, ",
+            $of,
+            "current, ",
+            $of,
+            "last_generation, ",
+            $of,
+            "rollout, ",
+            $of,
+            "rollout_myriad, ",
+            $of,
+            "clean_runs, ",
+            $of,
+            "promote_at, ",
+            $of,
+            "stop_on_divergence, ",
+            $of,
+            "runs, ",
+            $of,
+            "faults, ",
+            $of,
+            "divergences, ",
+            $of,
+            "rollout_at, ",
+            $of,
+            "rollout_by, ",
+            $of,
+            "rollout_reason"
+        )
+    };
+}
+pub(super) use binding_columns;
+
+/// The columns of a generation, in the order in which [`generation`] reads them: JSON is to be read as text, by a cast
+/// where the database has a type for it.
+macro_rules! generation_columns {
+    ($cast:literal) => {
+        concat!(
+            "g.scope, g.number, g.digest, g.settings",
+            $cast,
+            ", g.limits",
+            $cast,
+            ", g.grants",
+            $cast,
+            ", g.staged_at, g.staged_by, g.reason"
+        )
+    };
+}
+pub(super) use generation_columns;
+
+/// The rows that [`scope_states`] reads, of scopes that changed after the epoch `$1` and pass one more condition, which
+/// may be on `s.scope`. The generation before the current one is the last in the history that is not revoked. One
+/// statement, so that all of it is as of one moment.
+macro_rules! states_sql {
+    ($cast:literal, $and:literal) => {
+        concat!(
+            "SELECT ", binding_columns!("s."), ", e.epoch, s.previous, ", generation_columns!($cast), ",
+                (SELECT count(*) FROM policy_revocations r WHERE r.subject IN (g.digest, g.scope || '/' || g.number))
+            FROM policy_epoch e
+            LEFT JOIN (SELECT ", binding_columns!("p."), ", p.changed, (
+                    SELECT h.to_generation FROM policy_history h
+                    WHERE h.scope = p.scope AND h.event IN ('bound', 'rolled_back', 'promoted')
+                        AND (p.current IS NULL OR h.to_generation <> p.current)
+                        AND NOT EXISTS (SELECT 1 FROM policy_generations d
+                            JOIN policy_revocations r ON r.subject IN (d.digest, d.scope || '/' || d.number)
+                            WHERE d.scope = h.scope AND d.number = h.to_generation)
+                    ORDER BY h.id DESC LIMIT 1) AS previous
+                FROM policy_scopes p) s ON s.changed > $1", $and, "
+            LEFT JOIN policy_generations g ON g.scope = s.scope
+                AND g.number IN (s.current, s.previous, s.rollout, s.last_generation)
+            ORDER BY s.scope, g.number"
+        )
+    };
+}
+pub(super) use states_sql;
 
 /// One row of an answer, as the drivers have it. Columns count from 0.
 pub(super) trait SqlRow {
@@ -52,6 +150,10 @@ pub(super) trait SqlRow {
     fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
     /// A point in time in microseconds since the epoch, or null.
     fn micros(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
+    /// Bytes, or null.
+    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, sqlx::Error>;
+    /// Yes or no, or null.
+    fn flag(&self, column: usize) -> Result<Option<bool>, sqlx::Error>;
     /// What the column is called.
     fn name(&self, column: usize) -> Option<&str>;
 }
@@ -138,6 +240,23 @@ impl<'r, R: SqlRow> Reader<'r, R> {
         Ok(micros.map(Timestamp::from_micros))
     }
 
+    pub(super) fn bytes(&mut self) -> Result<&'r [u8], StoreError> {
+        let column = self.column();
+        let bytes = self.row.bytes(column).map_err(|error| self.corrupt(error))?;
+        bytes.ok_or_else(|| self.corrupt("is null"))
+    }
+
+    /// The next column as a SHA-256.
+    pub(super) fn hash(&mut self) -> Result<[u8; 32], StoreError> {
+        self.bytes()?.try_into().map_err(|error| self.corrupt(error))
+    }
+
+    pub(super) fn flag(&mut self) -> Result<bool, StoreError> {
+        let column = self.column();
+        let flag = self.row.flag(column).map_err(|error| self.corrupt(error))?;
+        flag.ok_or_else(|| self.corrupt("is null"))
+    }
+
     fn labels(&mut self) -> Result<Labels, StoreError> {
         match self.text()? {
             "{}" => Ok(Labels::new()),
@@ -161,4 +280,9 @@ pub(super) fn micros(at: Timestamp) -> i64 {
 /// A count as it is stored.
 pub(super) fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Reads `policy_generation` and `policy_digest`.
+fn policy(reader: &mut Reader<'_, impl SqlRow>) -> Result<PolicyRef, StoreError> {
+    Ok(PolicyRef { generation: reader.parsed()?, digest: reader.parsed()? })
 }

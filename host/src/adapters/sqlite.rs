@@ -1,4 +1,4 @@
-//! Records, operation log, leases and pauses in one SQLite file, which several processes may open.
+//! Records, operation log, leases, pauses and policies in one SQLite file, which several processes may open.
 //!
 //! The tables are described in `migrations/sqlite`. One connection of a process writes, so that its tasks
 //! queue in order instead of polling for the file's lock; several read. Between processes the file's
@@ -12,23 +12,35 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 
+mod access;
+mod audit;
+mod changes;
 mod error;
+mod generations;
 mod leases;
 mod open;
 mod operation_log;
 mod pauses;
+mod policies;
 mod records;
 mod row;
 mod runs;
 mod walk;
 
+pub use access::SqliteAccess;
+pub use audit::SqliteAudit;
+pub use generations::SqliteGenerations;
 pub use leases::SqliteLeases;
 pub use open::OpenError;
 pub use operation_log::SqliteOperationLog;
 pub use pauses::SqlitePauses;
+pub use policies::SqlitePolicies;
 pub use records::SqliteRecords;
 
-use crate::ports::{Clock, LeaseStore, OperationLog, PauseStore, RecordStore, StoreError};
+use crate::ports::{
+    AccessStore, AuditLog, Clock, GenerationStore, LeaseStore, OperationLog, PauseStore, PolicyStore, RecordStore,
+    StoreError,
+};
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +77,7 @@ pub enum Synchronous {
 #[derive(Clone)]
 pub struct SqliteStore {
     connections: Connections,
+    waiters: generations::Waiters,
 }
 
 #[derive(Clone)]
@@ -78,7 +91,7 @@ impl SqliteStore {
     /// to this version. Its directory must exist and be writable, for SQLite keeps two files beside it.
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
         let connections = open::open(path, options).await?;
-        Ok(Self { connections })
+        Ok(Self { connections, waiters: Default::default() })
     }
 
     /// The records.
@@ -99,6 +112,26 @@ impl SqliteStore {
     /// The pauses.
     pub fn pauses(&self) -> Arc<dyn PauseStore> {
         Arc::new(SqlitePauses::new(self.connections.clone()))
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> Arc<dyn PolicyStore> {
+        Arc::new(SqlitePolicies::new(self.connections.clone()))
+    }
+
+    /// The generations.
+    pub fn generations(&self) -> Arc<dyn GenerationStore> {
+        Arc::new(SqliteGenerations::new(self.connections.clone(), self.waiters.clone()))
+    }
+
+    /// Tokens, ceilings and trusted keys.
+    pub fn access(&self) -> Arc<dyn AccessStore> {
+        Arc::new(SqliteAccess::new(self.connections.clone(), self.waiters.clone()))
+    }
+
+    /// The trail.
+    pub fn audit(&self) -> Arc<dyn AuditLog> {
+        Arc::new(SqliteAudit::new(self.connections.clone()))
     }
 
     /// Ends the calls under way and closes the file. Calls after this are answered `Unavailable`.

@@ -1,4 +1,4 @@
-//! Who calls, and which request it is: the outermost layer of every request.
+//! Which request it is, and from where: the outermost layer of every request. Who calls is the guard's to find out.
 
 use std::sync::Arc;
 
@@ -31,24 +31,17 @@ pub(super) enum Peer {
     Tcp,
 }
 
-/// Who is authenticated, for the operation log.
+/// Names a request in logs, answers and the operation log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Caller {
-    pub actor: String,
-    pub request_id: String,
-}
+pub(super) struct RequestId(pub String);
 
 /// Names the request, opens its span, and writes the id into problems and the answer's header.
 pub(super) async fn identify(State(services): State<Arc<Services>>, mut request: Request, next: Next) -> Response {
     let Some(request_id) = given(request.headers()).or_else(|| made(&*services.ports.randomness)) else {
         return Problem::unavailable("the system gave no randomness for a request id").into_response();
     };
-    let actor = match request.extensions().get::<Peer>() {
-        Some(Peer::Unix { uid }) => format!("unix:uid={uid}"),
-        Some(Peer::Tcp) | None => "token".to_owned(),
-    };
-    let span = span(&request, &request_id, &actor);
-    request.extensions_mut().insert(Caller { actor, request_id: request_id.clone() });
+    let span = span(&request, &request_id);
+    request.extensions_mut().insert(RequestId(request_id.clone()));
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.render(&request_id, &mut response);
@@ -60,7 +53,7 @@ pub(super) async fn identify(State(services): State<Arc<Services>>, mut request:
     response
 }
 
-fn span(request: &Request, request_id: &str, actor: &str) -> tracing::Span {
+fn span(request: &Request, request_id: &str) -> tracing::Span {
     let trace = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(TraceContext::parse);
     // A span of the highest level, so that a filter of `warn` leaves the warnings their request.
     tracing::error_span!(
@@ -68,7 +61,7 @@ fn span(request: &Request, request_id: &str, actor: &str) -> tracing::Span {
         method = %request.method(),
         path = request.uri().path(),
         request_id,
-        actor,
+        actor = tracing::field::Empty,
         trace_id = trace.as_ref().map(TraceContext::trace_id),
         span_id = trace.as_ref().map(TraceContext::span_id),
     )
@@ -93,4 +86,4 @@ fn made(randomness: &dyn Randomness) -> Option<String> {
 }
 
 /// The caller, in a handler's arguments.
-pub(super) type CallerOf = Extension<Caller>;
+pub(super) type CallerOf = Extension<crate::access::Caller>;

@@ -11,17 +11,21 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Services;
 use super::problem::Problem;
+use super::routes::Routes;
+use crate::access::Action;
 
 /// A check that takes longer has failed: whoever probes us will not wait either.
 const CHECK_TIME: Duration = Duration::from_secs(2);
 
-pub(super) fn routes() -> OpenApiRouter<Arc<Services>> {
-    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .with(Action::Observe, routes!(healthz))
+        .with(Action::Observe, routes!(readyz))
+        .with(Action::Observe, routes!(metrics))
 }
 
 /// That the process answers.

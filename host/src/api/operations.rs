@@ -2,22 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::caller::CallerOf;
 use super::input::{Parameters, page_length, parsed};
 use super::problem::Problem;
+use super::routes::Routes;
 use super::{Failures, Services};
+use crate::access::Action;
 use crate::model::{EntryId, Outcome};
 use crate::ports::OperationFilter;
 use crate::views::{Operation, Page};
 
-pub(super) fn routes() -> OpenApiRouter<Arc<Services>> {
-    OpenApiRouter::new().routes(routes!(list))
+pub(super) fn routes() -> Routes {
+    Routes::default().with(Action::ReadRuntimes, routes!(list))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -49,11 +51,15 @@ struct Filters {
     responses((status = 200, description = "A page.", body = Page<Operation>), Failures))]
 async fn list(
     State(services): State<Arc<Services>>,
+    Extension(caller): CallerOf,
     Parameters(asked): Parameters<Filters>,
 ) -> Result<Json<Page<Operation>>, Problem> {
     let limit = page_length(asked.limit)?;
     let before = asked.before.map(EntryId);
-    let rows = services.ports.operations.list(&filter(asked)?, before, limit + 1).await?;
+    let asked = filter(asked)?;
+    let Some(tenant) = caller.sight(asked.tenant.clone()) else { return Ok(Json(Page::empty())) };
+    let filter = OperationFilter { tenant, ..asked };
+    let rows = services.ports.operations.list(&filter, before, limit + 1).await?;
     Ok(Json(Page::of(&rows, limit, |last| last.id.0.to_string())))
 }
 

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Problem;
+use super::routes::Routes;
 use super::{Failures, Services};
+use crate::access::Action;
 use crate::views::{Page, Reconciliation};
 
-pub(super) fn routes() -> OpenApiRouter<Arc<Services>> {
-    OpenApiRouter::new().routes(routes!(list))
+pub(super) fn routes() -> Routes {
+    Routes::default().with(Action::ReadPlatform, routes!(list))
 }
 
 /// What the last pass of this process over each engine found, with its time. Looks at nothing anew.

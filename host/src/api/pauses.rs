@@ -6,22 +6,23 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::caller::{Caller, CallerOf};
+use super::caller::CallerOf;
 use super::input::{Body, Segment};
 use super::problem::Problem;
+use super::routes::Routes;
 use super::{Failures, Services};
-use crate::model::{Pause, PauseCause, PauseScope};
+use crate::access::{Action, Caller};
+use crate::model::PauseScope;
 use crate::views::{Page, PausedScope};
 
-pub(super) fn routes() -> OpenApiRouter<Arc<Services>> {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(pause_all, resume_all))
-        .routes(routes!(pause_engine, resume_engine))
-        .routes(routes!(pause_tenant, resume_tenant))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .with(Action::ReadPlatform, routes!(list))
+        .with(Action::Pause, routes!(pause_all, resume_all))
+        .with(Action::Pause, routes!(pause_engine, resume_engine))
+        .with(Action::Pause, routes!(pause_tenant, resume_tenant))
 }
 
 /// Why to pause.
@@ -118,16 +119,14 @@ async fn pause(
     order: PauseOrder,
 ) -> Result<Json<PausedScope>, Problem> {
     let reason = super::reason(&order.reason)?;
-    let at = services.ports.clock.now();
-    let pause = Pause { scope, cause: PauseCause::Operator, reason, actor: caller.actor, at };
-    let is_new = services.pauses.pause(&pause).await?;
+    let (pause, is_new) = services.orders.pause(&caller, scope, reason).await?;
     tracing::info!(scope = %pause.scope, actor = pause.actor, reason = pause.reason, is_new, "paused");
     let in_force = services.pauses.pauses().await?.into_iter().find(|other| other.scope == pause.scope);
     Ok(Json(PausedScope::from(in_force.as_ref().unwrap_or(&pause))))
 }
 
 async fn resume(services: &Services, caller: Caller, scope: PauseScope) -> Result<Json<Option<PausedScope>>, Problem> {
-    let lifted = services.pauses.resume(&scope, services.ports.clock.now()).await?;
+    let lifted = services.orders.resume(&caller, &scope).await?;
     tracing::info!(%scope, actor = caller.actor, was_paused = lifted.is_some(), "resumed");
     Ok(Json(lifted.as_ref().map(PausedScope::from)))
 }

@@ -9,8 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::policy_problems::Particulars;
+use crate::access::{TokenError, Unrecorded};
 use crate::lifecycle::OperationResult;
-use crate::model::{ErrorCode, InvalidId};
+use crate::model::{ErrorChain, ErrorCode, InvalidId};
+use crate::orders;
 use crate::ports::{RegisterError, StoreError};
 
 /// The body of every answer that is not a success.
@@ -29,9 +32,14 @@ pub struct Problem {
     #[schema(value_type = String)]
     pub detail: Box<str>,
     /// The request, as in the logs and the operation log.
-    pub request_id: String,
+    #[schema(value_type = String)]
+    pub request_id: Box<str>,
     /// The run, if there was one.
     pub run_id: Option<String>,
+    /// What programs can use of it.
+    #[serde(flatten)]
+    #[schema(value_type = Particulars)]
+    pub more: Option<Box<Particulars>>,
 }
 
 impl Problem {
@@ -42,8 +50,9 @@ impl Problem {
             status: status.as_u16(),
             code: code.into(),
             detail: detail.into().into(),
-            request_id: String::new(),
+            request_id: Box::default(),
             run_id: None,
+            more: None,
         }
     }
 
@@ -91,7 +100,7 @@ impl Problem {
 
     /// The answer's body, once the request's id is known.
     pub(super) fn render(mut self, request_id: &str, response: &mut Response) {
-        self.request_id = request_id.to_owned();
+        self.request_id = request_id.into();
         match serde_json::to_vec(&self) {
             Ok(body) => *response.body_mut() = body.into(),
             Err(error) => tracing::error!(%error, "a problem cannot be written as JSON"),
@@ -133,6 +142,39 @@ impl From<RegisterError> for Problem {
         match error {
             RegisterError::Store(error) => error.into(),
             refused => Self::conflict(refused.to_string()),
+        }
+    }
+}
+
+impl From<Unrecorded> for Problem {
+    fn from(error: Unrecorded) -> Self {
+        tracing::error!(error = %ErrorChain(&error), "an action was refused");
+        Self::unavailable(error.to_string())
+    }
+}
+
+impl From<orders::Error> for Problem {
+    fn from(error: orders::Error) -> Self {
+        match error {
+            orders::Error::Denied(denied) => denied.into(),
+            orders::Error::Unrecorded(error) => error.into(),
+            orders::Error::NoRecord(_) => Self::not_found(error.to_string()),
+            orders::Error::Register(error) => error.into(),
+            orders::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Denied(denied) => denied.into(),
+            TokenError::Unrecorded(error) => error.into(),
+            TokenError::NameTaken(_) => Self::conflict(error.to_string()),
+            TokenError::NotFound(_) => Self::not_found(error.to_string()),
+            TokenError::Expired => Self::invalid_request(error.to_string()),
+            TokenError::Randomness(_) => Self::unavailable(error.to_string()),
+            TokenError::Store(error) => error.into(),
         }
     }
 }

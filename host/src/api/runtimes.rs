@@ -6,29 +6,30 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::caller::CallerOf;
+use super::caller::{CallerOf, RequestId};
 use super::input::{Body, Parameters, Segment, page_length, parsed};
 use super::problem::Problem;
+use super::routes::Routes;
 use super::{Failures, Services};
+use crate::access::{Action, Caller};
 use crate::explain::{Explanation, Stores};
 use crate::model::{
-    EngineName, GameId, Hold, Labels, LiveStatus, OpSource, Outcome, Registration, Request, Status, TenantId,
-    Timestamp, bounded_text,
+    EngineName, GameId, Labels, LiveStatus, OpSource, Outcome, Registration, Status, TenantId, Timestamp, bounded_text,
 };
 use crate::ports::RecordFilter;
 use crate::views::{CleanupResult, Page, Runtime};
 
-pub(super) fn routes() -> OpenApiRouter<Arc<Services>> {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(get, register))
-        .routes(routes!(cleanup))
-        .routes(routes!(hold, unhold))
-        .routes(routes!(unpark))
-        .routes(routes!(explain))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .with(Action::ReadRuntimes, routes!(list))
+        .with(Action::ReadRuntimes, routes!(get))
+        .with(Action::ReadRuntimes, routes!(explain))
+        .with(Action::ChangeRuntimes, routes!(register))
+        .with(Action::ChangeRuntimes, routes!(cleanup))
+        .with(Action::ChangeRuntimes, routes!(hold, unhold))
+        .with(Action::ChangeRuntimes, routes!(unpark))
 }
 
 /// Removes the container of a stopped runtime, by the word of its tenant's policy. Repeating it is harmless.
@@ -38,15 +39,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Services>> {
 async fn cleanup(
     State(services): State<Arc<Services>>,
     Extension(caller): CallerOf,
+    Extension(RequestId(request_id)): Extension<RequestId>,
     Segment(game_id): Segment,
 ) -> Result<Json<CleanupResult>, Problem> {
-    let request = Request {
-        game_id,
-        op_source: OpSource::AdminRest.as_str().to_owned(),
-        source_ref: caller.request_id,
-        actor: Some(caller.actor),
-    };
-    let result = services.lifecycle.cleanup(request).await;
+    let (orders, source) = (&services.orders, OpSource::AdminRest);
+    let result = orders.clean_up(&services.lifecycle, &caller, game_id, source, request_id).await?;
     match result.outcome {
         Outcome::Success => Ok(Json((&result).into())),
         Outcome::Failure => Err(Problem::of_failure(&result)),
@@ -74,15 +71,19 @@ struct Filters {
     responses((status = 200, description = "A page.", body = Page<Runtime>), Failures))]
 async fn list(
     State(services): State<Arc<Services>>,
+    Extension(caller): CallerOf,
     Parameters(asked): Parameters<Filters>,
 ) -> Result<Json<Page<Runtime>>, Problem> {
+    let asked_tenant = parsed(asked.tenant.as_deref())?;
     let filter = RecordFilter {
-        tenant: parsed(asked.tenant.as_deref())?,
+        tenant: None,
         engine: parsed(asked.engine.as_deref())?,
         status: asked.status.as_deref().map(Status::from_text),
     };
     let after: Option<GameId> = parsed(asked.after.as_deref())?;
     let limit = page_length(asked.limit)?;
+    let Some(tenant) = caller.sight(asked_tenant) else { return Ok(Json(Page::empty())) };
+    let filter = RecordFilter { tenant, ..filter };
     let rows = services.ports.records.list(&filter, after.as_ref(), limit + 1).await?;
     Ok(Json(Page::of(&rows, limit, |last| last.record.game_id.to_string())))
 }
@@ -91,8 +92,12 @@ async fn list(
 #[utoipa::path(get, path = "/api/v1/internal/runtimes/{game_id}", tag = "runtimes",
     params(("game_id" = String, Path, description = "The game, percent-encoded.")),
     responses((status = 200, description = "The runtime.", body = Runtime), Failures))]
-async fn get(State(services): State<Arc<Services>>, Segment(game): Segment) -> Result<Json<Runtime>, Problem> {
-    current(&services, &game.parse()?).await
+async fn get(
+    State(services): State<Arc<Services>>,
+    Extension(caller): CallerOf,
+    Segment(game): Segment,
+) -> Result<Json<Runtime>, Problem> {
+    current(&services, &caller, &game.parse()?).await
 }
 
 /// What a platform says of a runtime.
@@ -133,11 +138,12 @@ enum RegisteredStatus {
     responses((status = 200, description = "The runtime as registered.", body = Runtime), Failures))]
 async fn register(
     State(services): State<Arc<Services>>,
+    Extension(caller): CallerOf,
     Segment(game): Segment,
     Body(given): Body<RuntimeRegistration>,
 ) -> Result<Json<Runtime>, Problem> {
     let registration = registration(&services, game.parse()?, given)?;
-    let record = services.ports.records.register(&registration, services.ports.clock.now()).await?;
+    let record = services.orders.register(&caller, registration).await?;
     Ok(Json(Runtime::from(&record)))
 }
 
@@ -196,10 +202,9 @@ async fn hold(
     if until.is_some_and(|until| until <= services.ports.clock.now()) {
         return Err(Problem::invalid_request("until is in the past"));
     }
-    let hold = Hold { reason, actor: caller.actor, until };
-    let found = services.ports.records.set_hold(&game, Some(&hold)).await?;
-    tracing::info!(game_id = %game, actor = hold.actor, reason = hold.reason, found, "hold set");
-    current(&services, &game).await
+    services.orders.hold(&caller, &game, reason, until).await?;
+    tracing::info!(game_id = %game, actor = caller.actor, "hold set");
+    current(&services, &caller, &game).await
 }
 
 /// Lifts a hold. Lifting none is no error.
@@ -212,9 +217,9 @@ async fn unhold(
     Segment(game): Segment,
 ) -> Result<Json<Runtime>, Problem> {
     let game: GameId = game.parse()?;
-    let found = services.ports.records.set_hold(&game, None).await?;
-    tracing::info!(game_id = %game, actor = caller.actor, found, "hold lifted");
-    current(&services, &game).await
+    services.orders.unhold(&caller, &game).await?;
+    tracing::info!(game_id = %game, actor = caller.actor, "hold lifted");
+    current(&services, &caller, &game).await
 }
 
 /// Brings a parked game back into the sweep. Unparking one that is not parked is no error.
@@ -227,16 +232,20 @@ async fn unpark(
     Segment(game): Segment,
 ) -> Result<Json<Runtime>, Problem> {
     let game: GameId = game.parse()?;
-    let was_parked = services.ports.records.unpark(&game).await?;
+    let was_parked = services.orders.unpark(&caller, &game).await?;
     tracing::info!(game_id = %game, actor = caller.actor, was_parked, "unparked");
-    current(&services, &game).await
+    current(&services, &caller, &game).await
 }
 
 /// Why a runtime is kept, when it is due, and what blocks it.
 #[utoipa::path(get, path = "/api/v1/internal/runtimes/{game_id}/explain", tag = "runtimes",
     params(("game_id" = String, Path, description = "The game, percent-encoded.")),
     responses((status = 200, description = "The explanation.", body = Explanation), Failures))]
-async fn explain(State(services): State<Arc<Services>>, Segment(game): Segment) -> Result<Json<Explanation>, Problem> {
+async fn explain(
+    State(services): State<Arc<Services>>,
+    Extension(caller): CallerOf,
+    Segment(game): Segment,
+) -> Result<Json<Explanation>, Problem> {
     let game: GameId = game.parse()?;
     let stores = Stores {
         records: &*services.ports.records,
@@ -245,13 +254,20 @@ async fn explain(State(services): State<Arc<Services>>, Segment(game): Segment) 
         pauses: &*services.pauses,
     };
     let has_engine = |engine: &EngineName| services.ports.engines.contains_key(engine);
-    let floor = services.config.sweep.retention;
+    let floor = |tenant: &TenantId| services.config.sweep.retention.max(services.lifecycle.retention(tenant));
     let explanation = stores.explain(&game, has_engine, floor, services.ports.clock.now()).await?;
+    let own = |tenant: Option<&str>| caller.role.tenant().is_none_or(|own| Some(own.as_str()) == tenant);
+    let mut explanation = explanation.filter(|explanation| own(Some(&explanation.runtime.tenant)));
+    if let Some(explanation) = &mut explanation {
+        // What was logged of the game before it had this record is no business of the tenant's.
+        explanation.last_operation.take_if(|last| !own(last.tenant.as_deref()));
+    }
     explanation.map(Json).ok_or_else(|| no_record(&game))
 }
 
-async fn current(services: &Services, game: &GameId) -> Result<Json<Runtime>, Problem> {
-    let tracked = services.ports.records.get(game).await?;
+/// A game of another tenant's is answered as one that nobody has.
+async fn current(services: &Services, caller: &Caller, game: &GameId) -> Result<Json<Runtime>, Problem> {
+    let tracked = services.ports.records.get(game).await?.filter(|tracked| caller.sees(&tracked.record.tenant));
     tracked.map(|tracked| Json(Runtime::from(&tracked))).ok_or_else(|| no_record(game))
 }
 

@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Peer;
-use super::guard::{Token, TokenError};
 use super::socket::Socket;
+use super::token_file::{Token, TokenError};
 use crate::config::{Http, Listen};
 use crate::ports::Randomness;
 

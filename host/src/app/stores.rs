@@ -11,7 +11,9 @@ use crate::adapters::redis::{self, InvalidRedisEndpoint, RedisEndpoint, RedisLea
 use crate::adapters::sqlite::{self, SqliteOptions, SqliteStore};
 use crate::adapters::system_clock::SystemClock;
 use crate::config::{self, Config};
-use crate::ports::{Clock, LeaseStore, OperationLog, PauseStore, RecordStore};
+use crate::ports::{
+    AccessStore, AuditLog, Clock, GenerationStore, LeaseStore, OperationLog, PauseStore, PolicyStore, RecordStore,
+};
 
 /// What is known, and what time it is: enough for whoever asks no engine and runs no policy.
 pub struct Stores {
@@ -25,6 +27,14 @@ pub struct Stores {
     pub leases: Arc<dyn LeaseStore>,
     /// The pauses.
     pub pauses: Arc<dyn PauseStore>,
+    /// The policies.
+    pub policies: Arc<dyn PolicyStore>,
+    /// What serves whom.
+    pub generations: Arc<dyn GenerationStore>,
+    /// Who may do what.
+    pub access: Arc<dyn AccessStore>,
+    /// The trail of what was done.
+    pub audit: Arc<dyn AuditLog>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -73,15 +83,33 @@ impl Stores {
         let config = Arc::new(config);
         let Some(url) = &config.store.url else {
             let store = open_sqlite(&config.store).await?;
-            let (records, operations, pauses) = (store.records(), store.operation_log(), store.pauses());
-            let leases = leases.unwrap_or_else(|| store.leases(clock.clone()));
-            return Ok(Self { records, operations, leases, pauses, clock, config });
+            return Ok(Self {
+                leases: leases.unwrap_or_else(|| store.leases(clock.clone())),
+                records: store.records(),
+                operations: store.operation_log(),
+                pauses: store.pauses(),
+                policies: store.policies(),
+                generations: store.generations(),
+                access: store.access(),
+                audit: store.audit(),
+                clock,
+                config,
+            });
         };
         let options = PostgresOptions { max_connections: config.store.max_connections, ..PostgresOptions::default() };
         let store = PostgresStore::connect(url.expose(), options).await?;
-        let (records, operations, pauses) = (store.records(), store.operation_log(), store.pauses());
-        let leases = leases.unwrap_or_else(|| store.leases());
-        Ok(Self { records, operations, leases, pauses, clock, config })
+        Ok(Self {
+            leases: leases.unwrap_or_else(|| store.leases()),
+            records: store.records(),
+            operations: store.operation_log(),
+            pauses: store.pauses(),
+            policies: store.policies(),
+            generations: store.generations(),
+            access: store.access(),
+            audit: store.audit(),
+            clock,
+            config,
+        })
     }
 }
 

@@ -122,7 +122,8 @@ fn sources(scratch: &Scratch, owner: String, environment: Environment) -> Source
     let Environment { mut variables, uid, usual_files } = environment;
     variables.retain(|name, _| VARIABLES.contains(&name.as_str()));
     let store = scratch.file("rtmanager.db").display().to_string();
-    let flags = vec![("store.path".to_owned(), store), ("discovery.owner".to_owned(), owner)];
+    let own = [("store.path", store), ("discovery.owner", owner), ("admission.code_cache", String::new())];
+    let flags = own.map(|(key, value)| (key.to_owned(), value)).into();
     Sources {
         environment: Environment { variables, uid, usual_files },
         file: Some(scratch.file("rtmanager.toml")),

@@ -6,7 +6,7 @@ use super::{Answer, Error, render};
 use crate::app::{self, Stores};
 use crate::config::Loaded;
 use crate::explain;
-use crate::model::{EngineName, EntryId, GameId, Outcome, Status, TenantId, Timestamp, bounded_text};
+use crate::model::{Ceiling, EngineName, EntryId, GameId, Outcome, Status, TenantId, Timestamp, bounded_text};
 use crate::ports::{OperationFilter, RecordFilter};
 use crate::views::{Operation, Page, PausedScope, Runtime};
 
@@ -96,7 +96,9 @@ pub(super) async fn explain(stores: &Stores, game: &str, json: bool) -> Result<A
         pauses: &*stores.pauses,
     };
     let has_engine = |engine: &EngineName| stores.config.engines.contains_key(engine);
-    let explained = known.explain(&game, has_engine, stores.config.sweep.retention, stores.clock.now()).await?;
+    let ceilings = stores.access.ceilings().await?;
+    let floor = |tenant: &TenantId| stores.config.sweep.retention.max(Ceiling::retention_of(&ceilings, tenant));
+    let explained = known.explain(&game, has_engine, floor, stores.clock.now()).await?;
     let explained = explained.ok_or_else(|| no_record(&game))?;
     Ok(Answer::ok(if json { render::json(&explained)? } else { render::explanation(&explained) }))
 }
@@ -107,8 +109,8 @@ pub(super) async fn pauses(stores: &Stores, json: bool) -> Result<Answer, Error>
     Ok(Answer::ok(if json { render::json(&page)? } else { render::pause_table(&page) }))
 }
 
-pub(super) fn config(loaded: &Loaded, all: bool, json: bool) -> Result<Answer, Error> {
-    app::check(&loaded.config)?;
+pub(super) async fn config(loaded: &Loaded, all: bool, json: bool) -> Result<Answer, Error> {
+    app::check(&loaded.config).await?;
     let shown =
         loaded.settings.iter().filter(|setting| all || setting.source != "default").cloned().collect::<Vec<_>>();
     Ok(Answer::ok(if json { render::settings_json(&shown)? } else { render::setting_table(&shown, all) }))

@@ -2,17 +2,14 @@
 
 use super::inspect::no_record;
 use super::{Answer, Error, Scope, render};
+use crate::access::Caller;
 use crate::app::{App, Stores};
 use crate::config::parse_span;
-use crate::model::{
-    ErrorCode, GameId, Hold, OpSource, Outcome, Pause, PauseCause, PauseScope, Request, Timestamp, bounded_text,
-};
+use crate::model::{ErrorCode, GameId, OpSource, Outcome, PauseCause, PauseScope, Timestamp, bounded_text};
 use crate::views::{CleanupResult, PausedScope, Runtime};
 
-pub(super) async fn cleanup(app: &App, game: String, operator: String, json: bool) -> Result<Answer, Error> {
-    let op_source = OpSource::Cli.as_str().to_owned();
-    let request = Request { game_id: game, op_source, source_ref: String::new(), actor: Some(operator) };
-    let result = app.lifecycle.cleanup(request).await;
+pub(super) async fn cleanup(app: &App, game: String, operator: &Caller, json: bool) -> Result<Answer, Error> {
+    let result = app.orders.clean_up(&app.lifecycle, operator, game, OpSource::Cli, String::new()).await?;
     let status = match (result.outcome, &result.error_code) {
         (Outcome::Success, _) => 0,
         (Outcome::Failure, Some(code)) if *code == ErrorCode::INVALID_REQUEST => 2,
@@ -29,31 +26,26 @@ pub(super) async fn hold(
     game: &str,
     reason: &str,
     until: Option<String>,
-    operator: String,
+    operator: &Caller,
     json: bool,
 ) -> Result<Answer, Error> {
     let game: GameId = game.parse()?;
-    let until = until.map(|text| moment(&text, stores.clock.now())).transpose()?;
-    let hold = Hold { reason: checked(reason)?, actor: operator, until };
-    if !stores.records.set_hold(&game, Some(&hold)).await? {
-        return Err(no_record(&game));
-    }
+    let until = until.map(|text| moment("--until", &text, stores.clock.now())).transpose()?;
+    stores.orders().hold(operator, &game, checked(reason)?, until).await?;
     let until =
         until.map_or_else(|| "until it is lifted with `rtmanager unhold`".to_owned(), |until| format!("until {until}"));
     current(stores, &game, json, &format!("held {until}")).await
 }
 
-pub(super) async fn unhold(stores: &Stores, game: &str, json: bool) -> Result<Answer, Error> {
+pub(super) async fn unhold(stores: &Stores, game: &str, operator: &Caller, json: bool) -> Result<Answer, Error> {
     let game: GameId = game.parse()?;
-    if !stores.records.set_hold(&game, None).await? {
-        return Err(no_record(&game));
-    }
+    stores.orders().unhold(operator, &game).await?;
     current(stores, &game, json, "not held").await
 }
 
-pub(super) async fn unpark(stores: &Stores, game: &str, json: bool) -> Result<Answer, Error> {
+pub(super) async fn unpark(stores: &Stores, game: &str, operator: &Caller, json: bool) -> Result<Answer, Error> {
     let game: GameId = game.parse()?;
-    let was_parked = stores.records.unpark(&game).await?;
+    let was_parked = stores.orders().unpark(operator, &game).await?;
     let said = if was_parked { "not parked any more; the next sweep offers it" } else { "was not parked" };
     current(stores, &game, json, said).await
 }
@@ -62,12 +54,10 @@ pub(super) async fn pause(
     stores: &Stores,
     scope: PauseScope,
     reason: &str,
-    operator: String,
+    operator: &Caller,
     json: bool,
 ) -> Result<Answer, Error> {
-    let at = stores.clock.now();
-    let pause = Pause { scope, cause: PauseCause::Operator, reason: checked(reason)?, actor: operator, at };
-    let is_new = stores.pauses.pause(&pause).await?;
+    let (pause, is_new) = stores.orders().pause(operator, scope, checked(reason)?).await?;
     if json {
         return Ok(Answer::ok(render::json(&PausedScope::from(&pause))?));
     }
@@ -75,8 +65,13 @@ pub(super) async fn pause(
     Ok(Answer::ok(format!("{}: {said}\n", pause.scope)))
 }
 
-pub(super) async fn resume(stores: &Stores, scope: &PauseScope, json: bool) -> Result<Answer, Error> {
-    let lifted = stores.pauses.resume(scope, stores.clock.now()).await?;
+pub(super) async fn resume(
+    stores: &Stores,
+    scope: &PauseScope,
+    operator: &Caller,
+    json: bool,
+) -> Result<Answer, Error> {
+    let lifted = stores.orders().resume(operator, scope).await?;
     if json {
         return Ok(Answer::ok(render::json(&lifted.as_ref().map(PausedScope::from))?));
     }
@@ -106,17 +101,17 @@ async fn current(stores: &Stores, game: &GameId, json: bool, said: &str) -> Resu
     Ok(Answer::ok(if json { render::json(&Runtime::from(&tracked))? } else { format!("{shown}: {said}\n") }))
 }
 
-/// A time, or a span from now.
-fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
+/// A time to come, or a span from now.
+pub(super) fn moment(flag: &str, text: &str, now: Timestamp) -> Result<Timestamp, Error> {
     let until = match parse_span(text) {
         Some(span) => now.saturating_add(span),
         None => text.parse().map_err(|_| {
             Error::Usage(format!(
-                "--until is {text:?}, and must be a time such as 2026-12-01T00:00:00Z or a span such as 7d"
+                "{flag} is {text:?}, and must be a time such as 2026-12-01T00:00:00Z or a span such as 7d"
             ))
         })?,
     };
-    if until > now { Ok(until) } else { Err(Error::Usage(format!("--until is {until}, which is past"))) }
+    if until > now { Ok(until) } else { Err(Error::Usage(format!("{flag} is {until}, which is past"))) }
 }
 
 fn checked(reason: &str) -> Result<String, Error> {

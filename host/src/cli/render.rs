@@ -4,6 +4,10 @@
 
 use std::fmt::Write as _;
 
+mod access;
+
+pub use access::{audit_table, token_table, verification_text};
+
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
@@ -28,7 +32,7 @@ pub(super) fn settings_json(settings: &[Setting]) -> Result<String, serde_json::
     json(&rows.collect::<Vec<_>>())
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     // A line for each row, as wide as it must be, whatever reads it: a terminal, a pipe, a test.
     table.load_style(presets::NOTHING).force_no_tty().set_header(header);
@@ -40,24 +44,24 @@ pub(super) fn finish(table: &Table) -> String {
     lines
 }
 
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     bounded_text(text, CELL)
 }
 
 /// Whole seconds are enough for a table.
-fn time(text: &str) -> String {
+pub(super) fn time(text: &str) -> String {
     match text.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
         None => text.to_owned(),
     }
 }
 
-fn optional(text: Option<&String>) -> String {
+pub(super) fn optional(text: Option<&String>) -> String {
     text.map_or_else(|| "-".to_owned(), |text| cell(text))
 }
 
 /// Enough of a container's id to find it by eye.
-fn short(id: Option<&String>) -> String {
+pub(super) fn short(id: Option<&String>) -> String {
     id.map_or_else(|| "-".to_owned(), |id| id.chars().take(12).collect())
 }
 
@@ -94,7 +98,7 @@ fn cleanup_note(row: &Runtime, now: Timestamp) -> String {
     }
 }
 
-fn more(next: Option<&String>, flag: &str) -> String {
+pub(super) fn more(next: Option<&String>, flag: &str) -> String {
     next.map_or_else(String::new, |next| format!("\nmore: {flag} {}\n", cell(next)))
 }
 

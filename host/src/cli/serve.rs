@@ -24,17 +24,15 @@ const FIRST_SWEEP: Duration = Duration::from_secs(60);
 /// Old entries are deleted at this pace, so many at once: short transactions, and never behind for long.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 const PRUNED_AT_ONCE: u32 = 1_000;
+/// A store that does not answer keeps no process from ending.
+const LEAVING_TIME: Duration = Duration::from_secs(2);
 
 /// Serves until a signal, and drains.
 pub async fn serve(app: App) -> Result<Answer, Error> {
     let app = Arc::new(app);
-    let services = Arc::new(Services {
-        lifecycle: app.lifecycle.clone(),
-        ports: app.ports.clone(),
-        pauses: app.pauses.clone(),
-        reconcilers: app.reconcilers.clone(),
-        config: app.config.clone(),
-    });
+    let services = Arc::new(Services::from(&*app));
+    app.watcher.speak();
+    app.read_policies().await;
     let mut signals = Signals::listen().map_err(Error::Signals)?;
     let server = Server::bind(&app.config.http, app.ports.randomness.as_ref()).await?;
     tracing::info!(listen = %server.listen(), store = %app.config.store, "serving");
@@ -42,6 +40,7 @@ pub async fn serve(app: App) -> Result<Answer, Error> {
     let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
     let early = Early::of(app.ports.engines.keys());
+    tasks.spawn(shutdown.clone().run_until_cancelled_owned(app.watcher.clone().run_for_ever()));
     // Each engine by itself, so that none waits for another.
     for (engine, reconciler) in &app.reconcilers {
         let reconciling = reconcile_for_ever(app.clone(), reconciler.clone());
@@ -72,8 +71,18 @@ pub async fn serve(app: App) -> Result<Answer, Error> {
     // Dropping a sweep lets its runs go on, each under its lease; these are waited for.
     tasks.wait().await;
     let finished = app.lifecycle.drain(app.config.http.drain_time).await;
+    retire(&app).await;
     tracing::info!(requests_finished = answered, runs_finished = finished, "stopped");
     Ok(Answer { text: String::new(), status: u8::from(!(answered && finished)) })
+}
+
+/// Adds up what the last runs have shown, and takes back what this host says that it serves.
+async fn retire(app: &App) {
+    let leaving = async {
+        let _found_later = app.watcher.refresh().await;
+        app.watcher.retire().await;
+    };
+    let _late = tokio::time::timeout(LEAVING_TIME, leaving).await;
 }
 
 pub(super) struct Signals {

@@ -8,8 +8,10 @@ use serde::Serialize;
 
 use super::reconcile::{Extent, outdated, reconcile};
 use super::{Answer, Error, render};
+use crate::access::{Caller, Deed};
 use crate::app::App;
 use crate::model::EngineName;
+use crate::orders;
 use crate::sweeper::{Decision, EngineReport, Observer, SweepItem, SweepReport, SweepRequest};
 use crate::views::{PausedScope, Reconciliation};
 
@@ -73,7 +75,13 @@ pub struct ItemView {
     pub reason: String,
 }
 
-pub(super) async fn sweep(app: &App, dry_run: bool, engine: Option<EngineName>, json: bool) -> Result<Answer, Error> {
+pub(super) async fn sweep(
+    app: &App,
+    dry_run: bool,
+    engine: Option<EngineName>,
+    operator: &Caller,
+    json: bool,
+) -> Result<Answer, Error> {
     if let Some(engine) = engine.as_ref().filter(|engine| !app.ports.engines.contains_key(*engine)) {
         return Err(Error::Usage(format!("engine {engine} is not configured")));
     }
@@ -89,12 +97,23 @@ pub(super) async fn sweep(app: &App, dry_run: bool, engine: Option<EngineName>, 
         bar.inc(1);
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(ItemView::from(item));
     });
-    let report = app.sweeper.sweep(&SweepRequest { dry_run, engine, outdated }, observer).await?;
+    let report = order(app, SweepRequest { dry_run, engine, outdated }, observer, operator).await?;
     progress.finish_and_clear();
     let items = std::mem::take(&mut *items.lock().unwrap_or_else(PoisonError::into_inner));
     let view = SweepView { reconciled, ..SweepView::new(dry_run, &report, items) };
     let status = view.status();
     Ok(Answer { text: if json { render::json(&view)? } else { render::sweep_text(&view) }, status })
+}
+
+/// A dry run does nothing that would have to be recorded.
+async fn order(app: &App, asked: SweepRequest, observer: Observer, operator: &Caller) -> Result<SweepReport, Error> {
+    let sweeper = app.sweeper.clone();
+    if asked.dry_run {
+        return Ok(sweeper.sweep(&asked, observer).await?);
+    }
+    let subject = asked.engine.as_ref().map_or_else(|| "all engines".to_owned(), |engine| format!("engine {engine}"));
+    let sweeping = async move { Ok::<_, orders::Error>(sweeper.sweep(&asked, observer).await?) };
+    Ok(app.trail.audited(operator, Deed::new("sweeper.sweep", subject), sweeping).await?)
 }
 
 fn progress(wanted: bool) -> ProgressBar {

@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::admission::admission;
 use super::reader::{Problem, Section};
 use super::types::{Config, Discovery, Endpoint, Engine, Http, Leases, Listen, Log, Policy, Store, Synchronous};
 use super::{Environment, show_span};
@@ -31,6 +32,7 @@ pub(super) fn config(root: &mut Section, environment: &Environment) -> Config {
     let engines = root.named("engines", |name, section| engine(name, section, environment));
     let engines = if engines.is_empty() { default_engine(root, environment) } else { engines };
     let store = root.section("store", |section| store(section, environment));
+    let admission = root.section("admission", |section| admission(section, &store.path));
     let (leases, lease) = root.section("lease", lease);
     let lease_ttl = lease.ttl;
     let (discovery, ownership) = root.section("discovery", discovery);
@@ -41,6 +43,7 @@ pub(super) fn config(root: &mut Section, environment: &Environment) -> Config {
         leases,
         session: SessionOptions { lease, ownership },
         sandbox: SandboxOptions { engines: names, ..root.section("limits", limits) },
+        admission,
         sweep_interval,
         sweep: root.section("sweep", |section| sweep(section, retention, lease_ttl)),
         discovery,
@@ -95,7 +98,7 @@ fn lease_times(section: &mut Section) -> LeaseOptions {
 }
 
 fn limits(section: &mut Section) -> SandboxOptions {
-    let SandboxOptions { limits: default, concurrent_runs, engines } = SandboxOptions::default();
+    let SandboxOptions { limits: default, concurrent_runs, engines, workers } = SandboxOptions::default();
     let limits = Limits {
         memory_bytes: section.within("memory_bytes", default.memory_bytes, 1 << 16..=4 << 30),
         table_elements: section.within("table_elements", default.table_elements, 1..=10_000_000),
@@ -110,7 +113,7 @@ fn limits(section: &mut Section) -> SandboxOptions {
         stack_bytes: section.within("stack_bytes", default.stack_bytes, 64 << 10..=8 << 20),
     };
     let concurrent_runs = section.within("concurrent_runs", concurrent_runs, 1..=1_000);
-    SandboxOptions { limits, concurrent_runs, engines }
+    SandboxOptions { limits, concurrent_runs, engines, workers }
 }
 
 fn sweep(section: &mut Section, retention: Duration, lease_ttl: Duration) -> SweepOptions {

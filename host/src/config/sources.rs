@@ -35,6 +35,13 @@ impl Environment {
         self.uid.map_or_else(|| "cli".to_owned(), |uid| format!("cli:uid={uid}"))
     }
 
+    /// Docker's own configuration, where `docker login` keeps what it was told.
+    pub fn docker_config(&self) -> Option<PathBuf> {
+        let directory = self.get("DOCKER_CONFIG").map(PathBuf::from);
+        let directory = directory.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(".docker")));
+        directory.map(|directory| directory.join("config.json"))
+    }
+
     fn is_root(&self) -> bool {
         self.uid == Some(0)
     }

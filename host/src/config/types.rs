@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::BackendUrl;
+use crate::admission::ShapeLimits;
+use crate::compiler::{CodeCacheOptions, CompilerOptions};
 use crate::guarded::GuardOptions;
 use crate::model::{EngineName, TenantId};
 use crate::runtime::SandboxOptions;
@@ -28,6 +30,8 @@ pub struct Config {
     pub session: SessionOptions,
     /// What bounds policies' runs.
     pub sandbox: SandboxOptions,
+    /// What policies have to pass before they run, and where their code is kept.
+    pub admission: Admission,
     /// Time between two sweeps, before jitter.
     pub sweep_interval: Duration,
     /// How a sweep goes about it; the retention floor is here.
@@ -239,6 +243,17 @@ impl fmt::Display for Listen {
             Self::Tcp(address) => write!(f, "{address}"),
         }
     }
+}
+
+/// What policies have to pass before they run, and where their code is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// How much of everything a component may have.
+    pub shape: ShapeLimits,
+    /// How components are compiled.
+    pub compiler: CompilerOptions,
+    /// Where compiled code is kept; none to compile at each start.
+    pub code_cache: Option<CodeCacheOptions>,
 }
 
 /// Logs.

@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 
 use super::{Inner, Lifecycle, Request};
 use crate::metrics;
-use crate::model::{ErrorCode, Fault, RunId, TenantId, Timestamp};
+use crate::model::{ErrorCode, Fault, PolicyRef, RunId, TenantId, Timestamp};
 use crate::session::{RunContext, Session};
 
 /// What is known of a run even if it is lost.
@@ -16,8 +16,15 @@ pub(super) struct Begun {
     pub(super) run_id: RunId,
     pub(super) started_at: Timestamp,
     pub(super) request: Request,
-    /// Set as soon as the run has found it.
-    pub(super) tenant: Arc<OnceLock<TenantId>>,
+    /// Set as soon as it is known.
+    pub(super) chosen: Arc<OnceLock<Chosen>>,
+}
+
+/// Whose game a run is about, if it is known to have a record, and which policy was chosen for it.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    pub(super) tenant: Option<TenantId>,
+    pub(super) policy: PolicyRef,
 }
 
 impl Lifecycle {
@@ -47,7 +54,7 @@ impl Lifecycle {
 impl Inner {
     /// Logs first: what made the run panic may do the same to the attempt to write its entry.
     async fn report_loss(&self, begun: Begun, error: &JoinError) {
-        let Begun { run_id, started_at, request, tenant } = begun;
+        let Begun { run_id, started_at, request, chosen } = begun;
         tracing::error!(
             %run_id, game_id = %request.game_id, op_source = %request.op_source, source_ref = %request.source_ref,
             %error, "the host failed during a run; its lease ends by its time to live"
@@ -57,9 +64,10 @@ impl Inner {
             return;
         }
         self.ports.metrics.entry_lost();
-        let tenant = tenant.get().cloned();
-        let policy_digest = self.registry.binding(tenant.as_ref()).policy.digest().clone();
-        let run = RunContext { run_id, request, game: None, tenant, policy_digest, started_at };
+        let chosen = chosen.get().cloned();
+        let nobodys = || Chosen { tenant: None, policy: self.registry.assign(None, None).reference().clone() };
+        let Chosen { tenant, policy } = chosen.unwrap_or_else(nobodys);
+        let run = RunContext { run_id, request, game: None, tenant, policy, started_at };
         let mut session = Session::new(self.ports.clone(), self.options.clone(), self.import_time, run, None);
         let message = "the host failed during this run; its log says how".to_owned();
         // An entry that the run has written already stays as it is.

@@ -61,6 +61,8 @@ error_codes! {
     POLICY_CONTRADICTION = "policy_contradiction";
     /// The policy could not be instantiated.
     POLICY_UNAVAILABLE = "policy_unavailable";
+    /// The policy was revoked before the run began, and nothing serves in its place.
+    POLICY_REVOKED = "policy_revoked";
 }
 
 impl ErrorCode {
@@ -81,6 +83,11 @@ impl ErrorCode {
     /// The code as it is stored and shown.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is for something that a policy did wrong in its run.
+    pub fn is_policy_fault(&self) -> bool {
+        self.0.starts_with("policy_") && *self != Self::POLICY_UNAVAILABLE && *self != Self::POLICY_REVOKED
     }
 
     /// The code, or `other` for a policy's own: the label values of a metric are a bounded set.

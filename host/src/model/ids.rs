@@ -1,25 +1,21 @@
 //! Identifiers: parsed once, valid ever after.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
-
 use super::text::is_control;
 
 /// A text that is no valid identifier of its kind; the message says what would be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {given:?} is not valid: {expected}")]
 pub struct InvalidId {
-    kind: &'static str,
-    given: String,
-    expected: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) given: String,
+    pub(super) expected: &'static str,
 }
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(pub(super) std::sync::Arc<str>);
 
         impl $name {
             /// The identifier as text.
@@ -28,32 +24,33 @@ macro_rules! text_id {
             }
         }
 
-        impl FromStr for $name {
-            type Err = InvalidId;
+        impl std::str::FromStr for $name {
+            type Err = $crate::model::InvalidId;
 
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
+            fn from_str(text: &str) -> Result<Self, $crate::model::InvalidId> {
                 let valid: fn(&str) -> bool = $valid;
                 if valid(text) {
                     return Ok(Self(text.into()));
                 }
                 let given = text.chars().take(80).collect();
-                Err(InvalidId { kind: $kind, given, expected: $expected })
+                Err($crate::model::InvalidId { kind: $kind, given, expected: $expected })
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, "{}({:?})", stringify!($name), &*self.0)
             }
         }
     };
 }
+pub(super) use text_id;
 
 text_id!(
     /// A game, platform-wide. Used as given: neither trimmed nor folded.

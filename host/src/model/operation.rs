@@ -1,6 +1,6 @@
 //! Operations, and their entries in the log.
 
-use super::{ContainerId, ErrorCode, Fence, GameId, PolicyDigest, RunId, TenantId, Timestamp};
+use super::{ContainerId, ErrorCode, Fence, GameId, PolicyRef, RunId, TenantId, Timestamp};
 
 /// One call of the operation, as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +157,7 @@ pub struct OperationEntry {
     /// When the entry was written.
     pub finished_at: Timestamp,
     /// The policy that ran.
-    pub policy_digest: PolicyDigest,
+    pub policy: PolicyRef,
     /// The run's fence; none if it never read its record under a lease.
     pub fence: Option<Fence>,
     /// Who wrote this account.

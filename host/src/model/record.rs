@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{ContainerId, EngineName, GameId, TenantId, Timestamp};
+use super::{ContainerId, EngineName, GameId, GenerationId, TenantId, Timestamp};
 
 /// Labels of a record or container, sorted by name.
 pub type Labels = BTreeMap<String, String>;
@@ -89,7 +89,7 @@ pub struct CleanupState {
     /// Why it waits, for `explain`.
     pub wait_reason: Option<String>,
     /// The policy generation whose word `wait_until` is.
-    pub wait_generation: Option<String>,
+    pub wait_generation: Option<GenerationId>,
     /// Cleanups that failed in a row.
     pub failed_attempts: u32,
     /// Taken out of the sweep after too many failures, until unparked or changed.

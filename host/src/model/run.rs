@@ -1,6 +1,6 @@
 //! Runs that have begun: what stands in the store before a run's first effect, so that a host that dies leaves a trace.
 
-use super::{ContainerId, EngineName, Fence, GameId, PolicyDigest, RunId, TenantId, Timestamp, TrackedRuntime};
+use super::{ContainerId, EngineName, Fence, GameId, PolicyRef, RunId, TenantId, Timestamp, TrackedRuntime};
 
 /// What a run says of itself before its first effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Intent {
     /// Who was authenticated, if anybody was.
     pub actor: Option<String>,
     /// The policy that runs.
-    pub policy_digest: PolicyDigest,
+    pub policy: PolicyRef,
     /// Before validation.
     pub started_at: Timestamp,
     /// When its lease ends unless it is renewed: until then nobody else closes the run.

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::model::{
-    Begun, Census, ContainerId, EngineName, Fence, GameId, Hold, Intent, OpenRun, Parked, Registration, RunId,
-    RuntimeRecord, Status, TenantId, Timestamp, TrackedRuntime,
+    Begun, Census, ContainerId, EngineName, Fence, GameId, GenerationId, Hold, Intent, OpenRun, Parked, PolicyRef,
+    Registration, RunId, RuntimeRecord, Status, TenantId, Timestamp, TrackedRuntime,
 };
 
 /// Why a compare-and-set of a record's status did not happen, or is not known to have.
@@ -23,6 +23,9 @@ pub enum CasError {
     /// A hold is in force.
     #[error("the record is held")]
     Held,
+    /// The run's policy was revoked.
+    #[error("the run's policy was revoked")]
+    Revoked,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,6 +70,17 @@ pub struct StatusChange {
     pub run_id: RunId,
     /// The run's fence.
     pub fence: Fence,
+    /// The run's policy.
+    pub policy: PolicyRef,
+}
+
+/// Whether a policy may have effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Good,
+    /// Its generation or its component was revoked.
+    Revoked,
 }
 
 /// Which records to list.
@@ -131,7 +145,7 @@ pub enum Disposition {
         /// Why, for `explain`.
         reason: String,
         /// The policy generation whose word it is; none for backoff and holds, which outlive a swap.
-        generation: Option<String>,
+        generation: Option<GenerationId>,
         /// Failures in a row to store with it.
         failed_attempts: u32,
     },
@@ -153,6 +167,13 @@ pub enum Disposition {
 pub trait RecordStore: Send + Sync {
     /// The record of a game, if it has one.
     async fn get(&self, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError>;
+
+    /// The record of a game, if it has one, and whether a policy has been revoked, both as of one moment.
+    async fn get_for_effect(
+        &self,
+        game: &GameId,
+        policy: &PolicyRef,
+    ) -> Result<Option<(TrackedRuntime, Standing)>, StoreError>;
 
     /// Writes a run's intent and issues its fence, greater than every fence before it: from now on the store knows
     /// of the run until its entry is appended, and refuses changes by earlier runs on the game. Answers the record
@@ -181,7 +202,10 @@ pub trait RecordStore: Send + Sync {
     /// To another status: sets `stopped_at` if that is `stopped`, and leaves container and (unless the status
     /// differs) cleanup state but a policy's wait alone. A change of status ends a walk's claim on the row.
     ///
-    /// Checks in this order: existence, expected state, fence, hold.
+    /// Refused if the change's policy, generation or component, was revoked before: a revocation that was answered
+    /// holds for every change that is asked for later.
+    ///
+    /// Checks in this order: existence, expected state, fence, hold, revocation.
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError>;
 
     /// Makes or refreshes a record; idempotent: registering what stands there already changes nothing
@@ -249,9 +273,9 @@ pub trait RecordStore: Send + Sync {
     /// whether it was written.
     async fn dispose(&self, game: &GameId, version: u64, disposition: &Disposition) -> Result<bool, StoreError>;
 
-    /// Ends every wait of the tenant that is the word of another generation than `generation`.
+    /// Ends every wait of the tenant that is the word of another generation than those that serve it now.
     /// Answers how many.
-    async fn void_waits(&self, tenant: &TenantId, generation: &str) -> Result<u64, StoreError>;
+    async fn void_waits(&self, tenant: &TenantId, serving: &[GenerationId]) -> Result<u64, StoreError>;
 
     /// The tenants that have records.
     async fn tenants(&self) -> Result<Vec<TenantId>, StoreError>;

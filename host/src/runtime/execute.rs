@@ -9,6 +9,7 @@ use super::bindings::LifecyclePolicy;
 use super::bindings::exports::galaxy::rtmanager as wit;
 use super::fault::{self, Exceeded};
 use super::store::RunState;
+use super::turnstile::{FREE, Pace};
 use super::{Limits, Policy};
 use crate::metrics::{Metrics, Phase};
 use crate::model::{EngineName, Fault, Outcome, Request, Timestamp, TrackedRuntime, bounded_text};
@@ -70,6 +71,15 @@ pub enum Answer {
     Advice(Advice),
 }
 
+/// On what terms a policy runs.
+#[derive(Clone)]
+pub struct Terms {
+    /// What it reads through `wasi:config/store`.
+    pub settings: Arc<WasiConfigVariables>,
+    /// What bounds the run; none of it is more than the sandbox allows, see [`Limits::at_most`].
+    pub limits: Arc<Limits>,
+}
+
 /// A run that has ended: the session with what it saw, and the answer.
 pub struct Execution {
     /// What the host knows of the run.
@@ -80,30 +90,45 @@ pub struct Execution {
 
 impl Policy {
     /// Runs the policy in a fresh instance. Returns within the limits, whatever the policy does, but does
-    /// not release the session's lease. `engine` is that of the game's record, by which the run finds its place.
+    /// not release the session's lease. By the session's tenant, and by `engine`, which is that of the game's record,
+    /// the run finds its place.
     pub async fn execute(
         &self,
         session: Session,
-        settings: Arc<WasiConfigVariables>,
+        terms: Terms,
         job: Job,
         engine: Option<&EngineName>,
         metrics: &Metrics,
     ) -> Execution {
-        let limits = &self.limits;
-        let Ok(Some(_place)) = tokio::time::timeout(limits.run_time, self.places.take(engine)).await else {
+        let Terms { settings, limits: shared } = terms;
+        let limits = shared.as_ref();
+        let place = self.places.take(&session.run().tenant, engine);
+        let Ok(Some(mut place)) = tokio::time::timeout(limits.run_time, place).await else {
             return Execution { session, answer: Err(fault::no_place(limits)) };
         };
-        let mut store = Store::new(self.pre.engine(), RunState::new(session, settings, limits.clone()));
-        bound(&mut store, limits);
+        let state = RunState::new(session, settings, shared.clone());
+        let mut store = Store::new(self.pre.engine(), state.repeating(self.fuel.is_some()));
+        if let Err(error) = bound(&mut store, limits, self.fuel) {
+            let answer = Err(fault::of_error(&error, &store.data().usage, limits));
+            return Execution { session: store.into_data().session, answer };
+        }
         let stopwatch = store.data().stopwatch.clone();
-        let run = stopwatch.time(self.drive(&mut store, job, metrics));
+        let free = place.advance(FREE);
+        let pace = Pace::new(self.turnstile.clone(), stopwatch.clone(), place.whose().clone(), free);
+        let run = pace.keep(self.drive(&mut store, job, metrics));
         let run = tokio::time::timeout(limits.run_time, run).await;
         let answer = match run {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(fault::of_error(&error, &store.data().usage, limits)),
+            Ok(Err(error)) => Err(match self.fuel.filter(|_| fault::is_out_of_fuel(&error)) {
+                Some(fuel) => Exceeded::Fuel(fuel).into(),
+                None => fault::of_error(&error, &store.data().usage, limits),
+            }),
             Err(_) => Err(Exceeded::RunTime(limits.run_time).into()),
         };
-        Execution { session: store.into_data().session, answer }
+        // What an instance leaves behind takes time to clear: the tenant's, but the run is over and waits for no turn.
+        let session = stopwatch.time(async { store.into_data().session }).await;
+        place.note_computed(stopwatch.elapsed());
+        Execution { session, answer }
     }
 
     async fn drive(&self, store: &mut Store<RunState>, job: Job, metrics: &Metrics) -> wasmtime::Result<Answer> {
@@ -127,14 +152,18 @@ impl Policy {
 }
 
 /// Sets every limit before anything of the guest's runs.
-pub(super) fn bound(store: &mut Store<RunState>, limits: &Limits) {
+pub(super) fn bound(store: &mut Store<RunState>, limits: &Limits, fuel: Option<u64>) -> wasmtime::Result<()> {
     store.limiter(|state| state);
     store.set_hostcall_fuel(usize::try_from(limits.bytes_per_call).unwrap_or(usize::MAX));
+    if let Some(fuel) = fuel {
+        return store.set_fuel(fuel);
+    }
     store.epoch_deadline_callback(|context| {
         context.data().within_budget()?;
         Ok(UpdateDeadline::Yield(1))
     });
     store.set_epoch_deadline(1);
+    Ok(())
 }
 
 async fn review(

@@ -15,6 +15,8 @@ use crate::model::{ErrorCode, Fault};
 pub(super) enum Exceeded {
     #[error("the policy computed for longer than limits.guest_time ({} ms)", .0.as_millis())]
     GuestTime(Duration),
+    #[error("the policy computed for longer than {0} units of fuel, about an instruction each")]
+    Fuel(u64),
     #[error("the run took longer than limits.run_time ({} ms)", .0.as_millis())]
     RunTime(Duration),
     #[error("the policy made more than limits.calls ({0}) calls")]
@@ -36,7 +38,7 @@ pub(super) enum Exceeded {
 impl Exceeded {
     fn code(self) -> ErrorCode {
         match self {
-            Self::GuestTime(_) => ErrorCode::POLICY_DEADLINE,
+            Self::GuestTime(_) | Self::Fuel(_) => ErrorCode::POLICY_DEADLINE,
             Self::RunTime(_) => ErrorCode::POLICY_RUN_TIMEOUT,
             Self::Calls(_) => ErrorCode::POLICY_CALLS,
             Self::BytesPerRun(_) | Self::BytesPerCall(_) => ErrorCode::POLICY_BYTES,
@@ -75,6 +77,10 @@ pub(super) fn of_error(error: &wasmtime::Error, usage: &Usage, limits: &Limits) 
         None if error.downcast_ref::<I32Exit>().is_some() => trapped("the policy called exit".to_owned()),
         None => usage.refused.map_or_else(|| trapped(abi_message(error)), Fault::from),
     }
+}
+
+pub(super) fn is_out_of_fuel(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<Trap>() == Some(&Trap::OutOfFuel)
 }
 
 /// No place among the concurrent runs came free.

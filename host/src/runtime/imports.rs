@@ -47,7 +47,12 @@ impl From<wasmtime::Error> for ImportError {
 impl wit::types::Host for RunState {
     fn convert_error(&mut self, error: ImportError) -> wasmtime::Result<wit::types::Error> {
         match error {
-            ImportError::Guest(error) => Ok(error),
+            ImportError::Guest(error) => {
+                if let wit::types::Error::Denied(rule) = &error {
+                    self.session.note_denied(rule);
+                }
+                Ok(error)
+            }
             ImportError::Trap(error) => Err(error),
         }
     }

@@ -7,11 +7,11 @@ use super::fault::Exceeded;
 use super::store::RunState;
 
 /// Core instances that one component may have: enough for what componentize-py makes.
-pub(super) const INSTANCES: u32 = 100;
+pub(crate) const INSTANCES: u32 = 100;
 /// Likewise memories.
-pub(super) const MEMORIES: u32 = 10;
+pub(crate) const MEMORIES: u32 = 10;
 /// Likewise tables.
-pub(super) const TABLES: u32 = 30;
+pub(crate) const TABLES: u32 = 30;
 
 impl ResourceLimiter for RunState {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {

@@ -1,6 +1,9 @@
 //! What bounds a run. Each limit has a default that suits policies of a few hundred kilobytes to 20 MB.
 
+use std::fmt;
 use std::time::Duration;
+
+use crate::model::LimitOverrides;
 
 /// The limits of one run. Exceeding one ends the run with a code and message of its own, or, where
 /// noted, is refused without ending it.
@@ -30,6 +33,42 @@ pub struct Limits {
     pub stack_bytes: u64,
 }
 
+impl Limits {
+    /// These limits, but each at most what the host allows. The stack is the host's, since all runs share its size.
+    #[must_use]
+    pub fn at_most(&self, host: &Self) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.min(host.memory_bytes),
+            table_elements: self.table_elements.min(host.table_elements),
+            guest_time: self.guest_time.min(host.guest_time),
+            import_time: self.import_time.min(host.import_time),
+            run_time: self.run_time.min(host.run_time),
+            calls: self.calls.min(host.calls),
+            bytes_per_call: self.bytes_per_call.min(host.bytes_per_call),
+            bytes_per_run: self.bytes_per_run.min(host.bytes_per_run),
+            handles: self.handles.min(host.handles),
+            log_lines: self.log_lines.min(host.log_lines),
+            stack_bytes: host.stack_bytes,
+        }
+    }
+
+    /// These limits with what a generation has instead, which is at most as much.
+    #[must_use]
+    pub fn narrowed(&self, overrides: &LimitOverrides) -> Self {
+        let own = overrides.clone();
+        Self {
+            memory_bytes: own.memory_bytes.unwrap_or(self.memory_bytes),
+            guest_time: own.guest_time.unwrap_or(self.guest_time),
+            run_time: own.run_time.unwrap_or(self.run_time),
+            calls: own.calls.unwrap_or(self.calls),
+            bytes_per_run: own.bytes_per_run.unwrap_or(self.bytes_per_run),
+            log_lines: own.log_lines.unwrap_or(self.log_lines),
+            ..self.clone()
+        }
+        .at_most(self)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -45,5 +84,89 @@ impl Default for Limits {
             log_lines: 50,
             stack_bytes: 512 << 10,
         }
+    }
+}
+
+/// A limit of a binding that is above the host's own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("limits.{limit} is {wanted}, and at most {allowed} on this host")]
+pub struct TooMuch {
+    /// Its name.
+    pub limit: &'static str,
+    /// What was asked for.
+    pub wanted: String,
+    /// The host's own.
+    pub allowed: String,
+}
+
+impl LimitOverrides {
+    /// The host's limits with these in their place, or every one that is above the host's.
+    pub fn apply(&self, host: &Limits) -> Result<Limits, Vec<TooMuch>> {
+        let mut beyond = Vec::new();
+        let limits = Limits {
+            memory_bytes: narrowed("memory_bytes", self.memory_bytes, host.memory_bytes, &mut beyond),
+            guest_time: narrowed_time("guest_time", self.guest_time, host.guest_time, &mut beyond),
+            run_time: narrowed_time("run_time", self.run_time, host.run_time, &mut beyond),
+            calls: narrowed("calls", self.calls, host.calls, &mut beyond),
+            bytes_per_run: narrowed("bytes_per_run", self.bytes_per_run, host.bytes_per_run, &mut beyond),
+            log_lines: narrowed("log_lines", self.log_lines, host.log_lines, &mut beyond),
+            ..host.clone()
+        };
+        if beyond.is_empty() { Ok(limits) } else { Err(beyond) }
+    }
+}
+
+fn narrowed<T: PartialOrd + Copy + fmt::Display>(
+    limit: &'static str,
+    wanted: Option<T>,
+    allowed: T,
+    beyond: &mut Vec<TooMuch>,
+) -> T {
+    let Some(wanted) = wanted else { return allowed };
+    if wanted > allowed {
+        beyond.push(TooMuch { limit, wanted: wanted.to_string(), allowed: allowed.to_string() });
+    }
+    wanted
+}
+
+fn narrowed_time(
+    limit: &'static str,
+    wanted: Option<Duration>,
+    allowed: Duration,
+    beyond: &mut Vec<TooMuch>,
+) -> Duration {
+    let Some(wanted) = wanted else { return allowed };
+    if wanted > allowed {
+        let [wanted, allowed] = [wanted, allowed].map(|span| format!("{} ms", span.as_millis()));
+        beyond.push(TooMuch { limit, wanted, allowed });
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_draws_limits_tighter_and_leaves_the_others() {
+        let wanted = LimitOverrides { calls: Some(10), run_time: Some(Duration::from_secs(3)), ..Default::default() };
+        let expected = Limits { calls: 10, run_time: Duration::from_secs(3), ..Limits::default() };
+        assert_eq!(wanted.apply(&Limits::default()), Ok(expected));
+    }
+
+    #[test]
+    fn every_limit_above_the_hosts_is_named_with_what_is_allowed() {
+        let wanted = LimitOverrides {
+            memory_bytes: Some(64 << 20),
+            calls: Some(1_001),
+            guest_time: Some(Duration::from_millis(1_500)),
+            ..Default::default()
+        };
+        let told = wanted.apply(&Limits::default()).map_err(|beyond| beyond.iter().map(TooMuch::to_string).collect());
+        let expected: Vec<String> = vec![
+            "limits.guest_time is 1500 ms, and at most 1000 ms on this host".to_owned(),
+            "limits.calls is 1001, and at most 1000 on this host".to_owned(),
+        ];
+        assert_eq!(told, Err(expected));
     }
 }

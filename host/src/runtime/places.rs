@@ -1,39 +1,109 @@
-//! The places for runs, of which the runs of each engine always find some.
+//! The places for runs. The runs of each engine always find some, whatever hangs on the others; and those of each
+//! tenant find some, whatever another tenant's runs do.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+mod ledger;
+#[cfg(test)]
+mod tests;
+
+use super::rota::Whose;
 use crate::model::EngineName;
+use ledger::{Ledger, Pool};
 
 /// So many places for runs at the same time. Half of them are for whoever comes first; the others are reserved in
-/// equal parts for the engines, so that runs which wait for a hung engine never take all.
+/// equal parts for the engines, so that runs which wait for a hung engine never take all. Of each part, a tenant holds
+/// at most as many as it leaves free.
 pub(super) struct Places {
-    shared: Semaphore,
-    reserved: BTreeMap<EngineName, Semaphore>,
+    ledger: Mutex<Ledger<oneshot::Sender<Place>>>,
+    since: Instant,
+}
+
+/// A place, given back when dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    whose: Whose,
+    pool: Pool,
+    computed: Duration,
+    /// Of its tenant's credit, booked before.
+    advanced: Duration,
 }
 
 impl Places {
-    /// With one engine, or fewer places than twice the engines, nothing is reserved.
-    pub(super) fn new(places: u32, engines: &[EngineName]) -> Arc<Self> {
-        let places = usize::try_from(places).unwrap_or(Semaphore::MAX_PERMITS);
-        let each = if engines.len() < 2 { 0 } else { places / (2 * engines.len()) };
-        let reserved: BTreeMap<_, _> = engines.iter().map(|name| (name.clone(), Semaphore::new(each))).collect();
-        Arc::new(Self { shared: Semaphore::new(places.saturating_sub(each * reserved.len())), reserved })
+    /// `workers` are the threads on which runs compute.
+    pub(super) fn new(places: u32, engines: &[EngineName], workers: u32) -> Arc<Self> {
+        let ledger = Ledger::new(usize::try_from(places).unwrap_or(usize::MAX), engines, workers);
+        Arc::new(Self { ledger: Mutex::new(ledger), since: Instant::now() })
     }
 
-    /// Waits for a place: for a run on `engine` one of its own or a shared one, otherwise a shared one. None is never
-    /// answered, since the semaphores are never closed.
-    pub(super) async fn take(&self, engine: Option<&EngineName>) -> Option<SemaphorePermit<'_>> {
-        let place = match engine.and_then(|engine| self.reserved.get(engine)) {
-            None => self.shared.acquire().await,
-            Some(own) => tokio::select! {
-                biased;
-                place = own.acquire() => place,
-                place = self.shared.acquire() => place,
-            },
+    /// Waits for a place: for a run on `engine` one of its own or a shared one, otherwise a shared one. Tenants that
+    /// wait are served in turns. None is never answered, since a waiter is never dropped without its place.
+    pub(super) async fn take(self: &Arc<Self>, whose: &Whose, engine: Option<&EngineName>) -> Option<Place> {
+        let waiting = {
+            let mut ledger = self.ledger();
+            let own = ledger.own(engine);
+            if let Some(pool) = ledger.take(whose, own) {
+                return Some(self.place(whose.clone(), pool));
+            }
+            let (sender, waiting) = oneshot::channel();
+            ledger.wait(whose, own, sender, oneshot::Sender::is_closed);
+            waiting
         };
-        place.ok()
+        waiting.await.ok()
+    }
+
+    fn place(self: &Arc<Self>, whose: Whose, pool: Pool) -> Place {
+        Place { places: self.clone(), whose, pool, computed: Duration::ZERO, advanced: Duration::ZERO }
+    }
+
+    /// Gives what is free to those that wait.
+    fn serve(self: &Arc<Self>) {
+        loop {
+            let Some((whose, waiter, pool)) = self.ledger().serve() else { return };
+            // One that does not wait any more gives its place back by dropping it, which serves the next.
+            drop(waiter.send(self.place(whose, pool)));
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger<oneshot::Sender<Place>>> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Whose run it is for.
+    pub(super) fn whose(&self) -> &Whose {
+        &self.whose
+    }
+
+    /// How long the run may compute before it is due to wait for others: so much of its tenant's credit, at most. It is
+    /// booked at once, since many runs that begin together would each spend it otherwise.
+    pub(super) fn advance(&mut self, most: Duration) -> Duration {
+        let now = self.places.since.elapsed();
+        let mut ledger = self.places.ledger();
+        let advance = ledger.credit(&self.whose, now).min(most);
+        ledger.charge(&self.whose, advance);
+        self.advanced = self.advanced.saturating_add(advance);
+        advance
+    }
+
+    /// Notes what the run has computed, to be booked with the end of the run.
+    pub(super) fn note_computed(&mut self, computed: Duration) {
+        self.computed = computed;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut ledger = self.places.ledger();
+        ledger.refund(&self.whose, self.advanced);
+        ledger.charge(&self.whose, self.computed);
+        ledger.give_back(&self.whose, self.pool);
+        drop(ledger);
+        self.places.serve();
     }
 }

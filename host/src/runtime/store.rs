@@ -18,6 +18,7 @@ pub(crate) struct RunState {
     pub(super) handles: ResourceTable,
     settings: Arc<WasiConfigVariables>,
     wasi: Option<WasiCtx>,
+    repeats: bool,
     limits: Arc<Limits>,
     pub(super) usage: Usage,
     pub(super) stopwatch: Arc<Stopwatch>,
@@ -53,7 +54,21 @@ impl RunState {
             table_elements: 0,
             refused: None,
         };
-        Self { session, handles, settings, wasi: None, limits, usage, stopwatch: Arc::new(Stopwatch::new()) }
+        Self {
+            session,
+            handles,
+            settings,
+            wasi: None,
+            repeats: false,
+            limits,
+            usage,
+            stopwatch: Arc::new(Stopwatch::new()),
+        }
+    }
+
+    /// Whether its WASI gives the same randomness when the run is repeated.
+    pub(super) fn repeating(self, repeats: bool) -> Self {
+        Self { repeats, ..self }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -112,7 +127,7 @@ impl WasiView for RunState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Every WASI call passes here; the budget is looked at when the next epoch ends.
         self.usage.calls = self.usage.calls.saturating_add(1);
-        let ctx = self.wasi.get_or_insert_with(|| wasi::deny_all(&self.session));
+        let ctx = self.wasi.get_or_insert_with(|| wasi::deny_all(&self.session, self.repeats));
         WasiCtxView { ctx, table: &mut self.handles }
     }
 }

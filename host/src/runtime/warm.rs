@@ -24,7 +24,7 @@ impl WarmInstance {
     pub async fn new(policy: &Policy, session: Session, settings: Arc<WasiConfigVariables>) -> wasmtime::Result<Self> {
         let limits = policy.limits.clone();
         let mut store = Store::new(policy.pre.engine(), RunState::new(session, settings.clone(), limits.clone()));
-        bound(&mut store, &limits);
+        bound(&mut store, &limits, policy.fuel)?;
         let instance = policy.pre.instantiate_async(&mut store).await?;
         Ok(Self { store, instance, settings })
     }

@@ -4,13 +4,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
 use crate::ports::Clock;
 use crate::session::Session;
 
-pub(super) fn deny_all(session: &Session) -> WasiCtx {
-    WasiCtxBuilder::new()
+/// With `repeats`, what is random elsewhere follows from the run's id.
+pub(super) fn deny_all(session: &Session, repeats: bool) -> WasiCtx {
+    let mut builder = WasiCtxBuilder::new();
+    if repeats {
+        let seed = session.run().run_id.as_str().as_bytes().to_vec();
+        builder
+            .secure_random(Deterministic::new(seed.clone()))
+            .insecure_random(Deterministic::new(seed))
+            .insecure_random_seed(0);
+    }
+    builder
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Error, Kind, Rule, Session, TimedOut};
-use crate::model::{Container, ContainerId, ErrorChain, OpSource, Removal};
+use crate::model::{Container, ContainerId, ErrorChain, Grant, OpSource, Removal};
 use crate::ports::{ContainerEngine, EngineError};
 
 /// A removal that the run has asked an engine for.
@@ -18,6 +18,13 @@ const NOT_IN_TIME: Error = Error::Unavailable("the container engine did not answ
 impl Session {
     /// Describes the record's container. Any other, and one that is gone, is not found.
     pub async fn inspect(&mut self, container: &str) -> Result<Container, Error> {
+        self.allowed(&Grant::DockerInspect)?;
+        let found = self.inspect_own(container).await;
+        self.blur_after(&found);
+        found
+    }
+
+    async fn inspect_own(&mut self, container: &str) -> Result<Container, Error> {
         let Some(record) = self.read.as_ref().map(|tracked| &tracked.record) else { return Err(Error::NotFound) };
         let own = record.container_id.clone().filter(|id| id.as_str() == container);
         let id = own.ok_or(Error::NotFound)?;
@@ -27,6 +34,13 @@ impl Session {
 
     /// Removes the record's container and answers when it is gone.
     pub async fn remove(&mut self, container: &str) -> Result<Removal, Error> {
+        self.allowed(&Grant::DockerRemove)?;
+        let removal = self.remove_own(container).await;
+        self.blur_after(&removal);
+        removal
+    }
+
+    async fn remove_own(&mut self, container: &str) -> Result<Removal, Error> {
         self.acting()?;
         let record = self.stopped_record()?;
         let own = record.container_id.clone().filter(|id| id.as_str() == container);
@@ -45,7 +59,10 @@ impl Session {
         }
         // Looking may have taken long.
         self.live_lease().await?;
-        self.confirm_stopped(&id).await?;
+        let confirmed = self.confirm_stopped(&id).await;
+        // What was read just now is not what was read first.
+        self.blur_if(confirmed.is_err());
+        confirmed?;
         self.send_removal(engine, found).await
     }
 
@@ -79,10 +96,11 @@ impl Session {
         Ok(removal)
     }
 
-    /// Reads the record once more: since the policy read it, a hold or a new registration may have been acknowledged.
+    /// Reads the record once more: since the policy read it, a hold, a new registration or a
+    /// revocation of the policy may have been acknowledged.
     async fn confirm_stopped(&mut self, id: &ContainerId) -> Result<(), Error> {
         let engine = self.stopped_record()?.engine.clone();
-        self.record().await?;
+        self.record_for_effect().await?;
         let record = self.stopped_record().map_err(|error| match error {
             Error::Denied(Rule::NotStopped) => Error::Conflict,
             other => other,
@@ -102,6 +120,7 @@ impl Session {
             Ok(Err(error)) => return Err(seen(&error)),
             Err(TimedOut) => return Err(NOT_IN_TIME),
         };
+        self.note_look(id, found.as_ref());
         if found.is_none()
             && let Some(read) = &self.read
         {

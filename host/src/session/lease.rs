@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Error, Kind, Rule, Session, TimedOut};
 use crate::metrics::LeaseResult;
-use crate::model::ErrorChain;
+use crate::model::{ErrorChain, Grant};
 use crate::ports::LeaseToken;
 
 /// A release has a limit of its own: it happens when other limits are spent.
@@ -53,6 +53,13 @@ pub(super) struct Held {
 impl Session {
     /// Tries once to take the lease of this run's game. True if it is ours.
     pub async fn try_acquire(&mut self) -> Result<bool, Error> {
+        self.allowed(&Grant::Leases)?;
+        let acquired = self.acquire().await;
+        self.note_lease(&acquired);
+        acquired
+    }
+
+    async fn acquire(&mut self) -> Result<bool, Error> {
         self.writable()?;
         let game = self.game()?.clone();
         if !matches!(self.lease, Slot::Never | Slot::Refused) {
@@ -139,7 +146,7 @@ impl Session {
     }
 
     /// Whether the run holds a lease, as far as it knows.
-    pub(super) fn holds_lease(&self) -> bool {
+    pub fn holds_lease(&self) -> bool {
         matches!(self.lease, Slot::Held(_))
     }
 

@@ -2,8 +2,8 @@
 
 use super::{Error, Kind, Rule, Session, TimedOut};
 use crate::model::{
-    Author, ContainerId, EntryId, ErrorChain, ErrorCode, Fault, OP_KIND_CLEANUP, OperationEntry, Outcome, TenantId,
-    bounded_text,
+    Author, ContainerId, EntryId, ErrorChain, ErrorCode, Fault, Grant, OP_KIND_CLEANUP, OperationEntry, Outcome,
+    TenantId, bounded_text,
 };
 use crate::ports::StoreError;
 
@@ -64,6 +64,7 @@ impl Session {
         container: Option<&str>,
         image: Option<&str>,
     ) -> Result<EntryId, Error> {
+        self.allowed(&Grant::OpLog)?;
         self.writable()?;
         if self.entry != EntryState::Missing {
             return Err(Error::Denied(Rule::OneEntryARun));
@@ -181,7 +182,7 @@ impl Session {
             error_message: account.message.clone(),
             started_at: self.run.started_at,
             finished_at: self.now(),
-            policy_digest: self.run.policy_digest.clone(),
+            policy: self.run.policy.clone(),
             fence: self.begun.as_ref().map(|begun| begun.fence),
             author,
             fault: None,
@@ -197,8 +198,8 @@ impl Session {
             source_ref = %entry.source_ref, actor = entry.actor.as_deref(), image_ref = entry.image_ref.as_deref(),
             container_id = entry.container_id.as_ref().map(ContainerId::as_str), outcome = entry.outcome.as_str(),
             error_code = entry.error_code.as_ref().map(ErrorCode::as_str), error_message = entry.error_message.as_deref(),
-            started_at = %entry.started_at, finished_at = %entry.finished_at, policy_digest = %entry.policy_digest,
-            author = entry.author.as_str(), error,
+            started_at = %entry.started_at, finished_at = %entry.finished_at, policy_generation = %entry.policy.generation,
+            policy_digest = %entry.policy.digest, author = entry.author.as_str(), error,
             "an entry could not be appended to the operation log"
         );
     }

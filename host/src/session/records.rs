@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::op_log::RECEIVED_BYTES;
 use super::{Error, Kind, Phase, Rule, Session, TimedOut};
 use crate::model::{
-    Begun, ContainerId, GameId, Intent, RuntimeRecord, Status, Timestamp, TrackedRuntime, bounded_text,
+    Begun, ContainerId, GameId, Grant, Intent, RuntimeRecord, Status, Timestamp, TrackedRuntime, bounded_text,
 };
-use crate::ports::{CasError, RecordStore, StatusChange, StoreError};
+use crate::ports::{CasError, RecordStore, Standing, StatusChange, StoreError};
 
 /// What became of a change whose answer is lost is asked for at most so long,
 const SETTLING_TIME: Duration = Duration::from_secs(5);
@@ -18,9 +18,33 @@ const SETTLING_PAUSES: [Duration; 4] =
 impl Session {
     /// The record as it is now.
     pub async fn record(&mut self) -> Result<&RuntimeRecord, Error> {
+        self.allowed(&Grant::RecordsGet)?;
+        let found = self.read_record().await;
+        self.note_record(&found);
+        let taken = self.take_note(found?).map(|_| ());
+        self.blur_if(taken.is_err());
+        taken?;
+        self.read.as_ref().map(|read| &read.record).ok_or(Error::NotFound)
+    }
+
+    async fn read_record(&mut self) -> Result<TrackedRuntime, Error> {
         let game = self.run.game.clone().ok_or(Error::NotFound)?;
         let begins = self.phase == Phase::Handle && self.begun.is_none() && self.holds_lease() && self.acting().is_ok();
-        let found = if begins { self.begin(game).await? } else { self.load(game).await? };
+        if begins { self.begin(game).await } else { self.load(game).await }
+    }
+
+    /// The record as it is now, for an effect that is about to be started: none is by a policy that was revoked.
+    pub(super) async fn record_for_effect(&mut self) -> Result<&RuntimeRecord, Error> {
+        let game = self.run.game.clone().ok_or(Error::NotFound)?;
+        let (records, policy) = (self.ports.records.clone(), self.run.policy.clone());
+        let read = self.call(Kind::Read, async move { records.get_for_effect(&game, &policy).await }).await;
+        match found(read)? {
+            (_, Standing::Revoked) => Err(Error::Denied(Rule::PolicyRevoked)),
+            (tracked, Standing::Good) => self.take_note(tracked),
+        }
+    }
+
+    fn take_note(&mut self, found: TrackedRuntime) -> Result<&RuntimeRecord, Error> {
         // The policy was chosen by the tenant that the record had when the run began.
         if self.run.tenant.as_ref() != Some(&found.record.tenant) {
             return Err(Error::Internal("the record appeared or changed hands during the run; try again"));
@@ -50,7 +74,7 @@ impl Session {
             op_source: bounded_text(&request.op_source, RECEIVED_BYTES),
             source_ref: bounded_text(&request.source_ref, RECEIVED_BYTES),
             actor: request.actor.as_ref().map(|actor| bounded_text(actor, RECEIVED_BYTES)),
-            policy_digest: self.run.policy_digest.clone(),
+            policy: self.run.policy.clone(),
             started_at: self.run.started_at,
             expires_at: self.now().saturating_add(self.options.lease.ttl),
         };
@@ -97,6 +121,20 @@ impl Session {
         expected_container: Option<&str>,
         new_status: &Status,
     ) -> Result<(), Error> {
+        self.allowed(&Grant::RecordsUpdateStatus)?;
+        let updated = self.update_own(expected_status, expected_container, new_status).await;
+        // The record is not what was read any more, or will not be.
+        self.blur_if(updated == Err(Error::Conflict));
+        self.blur_after(&updated);
+        updated
+    }
+
+    async fn update_own(
+        &mut self,
+        expected_status: &Status,
+        expected_container: Option<&str>,
+        new_status: &Status,
+    ) -> Result<(), Error> {
         self.acting()?;
         if (expected_status, new_status) != (&Status::Stopped, &Status::Removed) {
             return Err(Error::Denied(Rule::OnlyStoppedToRemoved));
@@ -113,6 +151,7 @@ impl Session {
             at: self.now(),
             run_id: self.run.run_id.clone(),
             fence,
+            policy: self.run.policy.clone(),
         };
         match self.change(change).await {
             Ok(Ok(record)) => {
@@ -211,6 +250,7 @@ fn seen(error: &CasError) -> Error {
         CasError::NotFound => Error::NotFound,
         CasError::Superseded => Error::LeaseLost,
         CasError::Held => Error::Denied(Rule::Held),
+        CasError::Revoked => Error::Denied(Rule::PolicyRevoked),
         CasError::Store(error) => Error::from_store(error, "updating the record"),
     }
 }

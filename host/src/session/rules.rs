@@ -42,6 +42,11 @@ macro_rules! rules {
                     $(Self::$name => $text,)*
                 }
             }
+
+            /// The rule with that name.
+            pub fn from_text(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|rule| rule.as_str() == text)
+            }
         }
     };
 }
@@ -77,6 +82,10 @@ rules! {
     MalformedEntry = "malformed-entry";
     /// An operator holds the game.
     Held = "held";
+    /// The run's policy was revoked.
+    PolicyRevoked = "policy-revoked";
+    /// The tenant's binding does not grant this import.
+    NotGranted = "not-granted";
 }
 
 impl fmt::Display for Rule {

@@ -2,8 +2,8 @@
 
 use super::disposal::Failure;
 use super::{Decision, Inner, Sweep, SweepItem};
-use crate::lifecycle::{OperationResult, ReviewResult};
-use crate::model::{ErrorCode, Hold, Outcome, Status, TenantId, TrackedRuntime};
+use crate::lifecycle::{OperationResult, ReviewResult, Reviewed};
+use crate::model::{ErrorCode, GenerationId, Hold, Outcome, Status, TenantId, Timestamp, TrackedRuntime};
 use crate::ports::Disposition;
 
 /// What the walk is told of a candidate.
@@ -36,6 +36,9 @@ impl Inner {
         }
         if let Some(disposition) = disposition.filter(|_| !sweep.dry_run) {
             self.dispose(&runtime, &disposition).await;
+            if decision == Decision::Held {
+                self.end_wait_for_a_lifted_hold(sweep, &runtime).await;
+            }
         }
         if let (Decision::Removed, Some(container)) = (decision, &runtime.record.container_id) {
             self.unrecorded.settle(&runtime.record.engine, container);
@@ -52,10 +55,13 @@ impl Inner {
         if let Some(hold) = runtime.cleanup.hold.as_ref().filter(|hold| hold.is_active(sweep.now)) {
             return self.held(sweep, runtime, hold);
         }
-        let floor_passed_at = record.stopped_at.unwrap_or_default().saturating_add(self.options.retention);
-        // Read before the policy is asked: its word never passes for that of a later one.
-        let generation = self.lifecycle.generation(&record.tenant);
-        match self.lifecycle.review(runtime.clone(), floor_passed_at, !may_remove).await {
+        let retention = self.options.retention.max(self.lifecycle.retention(&record.tenant));
+        let floor_passed_at = record.stopped_at.unwrap_or_default().saturating_add(retention);
+        if floor_passed_at > self.present(sweep) {
+            return self.below_ceiling(sweep, runtime, floor_passed_at);
+        }
+        let Reviewed { result, generation } = self.lifecycle.offer(runtime.clone(), floor_passed_at, !may_remove).await;
+        match result {
             ReviewResult::WouldHandle => (Decision::WouldRemove, would_remove(sweep), None),
             ReviewResult::WaitUntil(until) => {
                 let reason = format!("the policy keeps it until {until}");
@@ -64,6 +70,12 @@ impl Inner {
             }
             ReviewResult::Keep(why) => {
                 let reason = format!("the policy keeps it: {why}");
+                let wait = self.options.retry.keep(runtime, self.present(sweep), &reason, generation);
+                (Decision::Kept, reason, Some(wait))
+            }
+            // Nobody is to unpark its games one by one when another generation is bound, so this is no failure of theirs.
+            ReviewResult::Faulted(fault) if fault.code == ErrorCode::POLICY_REVOKED => {
+                let reason = format!("{}: {}", fault.code, fault.message);
                 let wait = self.options.retry.keep(runtime, self.present(sweep), &reason, generation);
                 (Decision::Kept, reason, Some(wait))
             }
@@ -112,17 +124,40 @@ impl Inner {
         }
     }
 
+    /// The tenant's runtimes are kept for longer than the walk's floor. What an admin has set outlives a swap.
+    fn below_ceiling(&self, sweep: &Sweep, runtime: &TrackedRuntime, until: Timestamp) -> Decided {
+        let reason = format!("the runtimes of tenant {} are kept until {until} at least", runtime.record.tenant);
+        let wait = self.options.retry.hold(runtime, self.present(sweep), Some(until), &reason);
+        (Decision::Kept, reason, Some(wait))
+    }
+
     fn held(&self, sweep: &Sweep, runtime: &TrackedRuntime, hold: &Hold) -> Decided {
         let reason = format!("held by {}: {}", hold.actor, hold.reason);
         let wait = self.options.retry.hold(runtime, self.present(sweep), hold.until, &reason);
         (Decision::Held, reason, Some(wait))
     }
 
-    fn failed(&self, runtime: &TrackedRuntime, sweep: &Sweep, reason: String, generation: Option<String>) -> Decided {
+    fn failed(
+        &self,
+        runtime: &TrackedRuntime,
+        sweep: &Sweep,
+        reason: String,
+        generation: Option<GenerationId>,
+    ) -> Decided {
         let draw = self.draw();
         match self.options.retry.failure(runtime, self.present(sweep), &reason, generation, draw) {
             Failure::Retry(wait) => (Decision::Failed, reason, Some(wait)),
             Failure::Park(park) => (Decision::Parked, reason, Some(park)),
+        }
+    }
+
+    /// Lifting a hold ends its wait, but not one that is written afterwards by a sweep that had read the hold before.
+    async fn end_wait_for_a_lifted_hold(&self, sweep: &Sweep, runtime: &TrackedRuntime) {
+        let now = self.present(sweep);
+        let Ok(Some(found)) = self.ports.records.get(&runtime.record.game_id).await else { return };
+        if found.cleanup.hold.as_ref().is_none_or(|hold| !hold.is_active(now)) {
+            let ended = self.options.retry.hold(&found, now, Some(now), "its hold was lifted");
+            self.dispose(&found, &ended).await;
         }
     }
 

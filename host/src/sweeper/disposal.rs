@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Parked, Timestamp, TrackedRuntime, bounded_text};
+use crate::model::{GenerationId, Parked, Timestamp, TrackedRuntime, bounded_text};
 use crate::ports::Disposition;
 
 const REASON_BYTES: usize = 512;
@@ -35,7 +35,7 @@ impl RetryOptions {
         now: Timestamp,
         until: Timestamp,
         reason: &str,
-        generation: String,
+        generation: GenerationId,
     ) -> Disposition {
         wait(runtime, now, until.min(now.saturating_add(self.max_wait)), reason, Some(generation))
     }
@@ -45,7 +45,7 @@ impl RetryOptions {
         runtime: &TrackedRuntime,
         now: Timestamp,
         reason: &str,
-        generation: String,
+        generation: GenerationId,
     ) -> Disposition {
         wait(runtime, now, now.saturating_add(self.keep_recheck), reason, Some(generation))
     }
@@ -68,7 +68,7 @@ impl RetryOptions {
         runtime: &TrackedRuntime,
         now: Timestamp,
         reason: &str,
-        generation: Option<String>,
+        generation: Option<GenerationId>,
         draw: f64,
     ) -> Failure {
         let failed_attempts = runtime.cleanup.failed_attempts.saturating_add(1);
@@ -88,7 +88,7 @@ fn wait(
     now: Timestamp,
     until: Timestamp,
     reason: &str,
-    generation: Option<String>,
+    generation: Option<GenerationId>,
 ) -> Disposition {
     let failed_attempts = runtime.cleanup.failed_attempts;
     let reason = bounded_text(reason, REASON_BYTES);

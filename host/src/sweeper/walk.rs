@@ -1,12 +1,12 @@
 //! The walk over one engine's due rows, within the breaker's limit.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use super::breaker::Budget;
 use super::candidate::Dealt;
+use super::runs::Runs;
 use super::{Decision, EngineReport, Inner, SWEEPER, Sweep, WINDOW};
 use crate::metrics::SweepGauges;
 use crate::model::{Census, EngineName, Pause, PauseCause, PauseScope, TenantId, Timestamp};
@@ -155,7 +155,7 @@ impl Inner {
         reach: Reach,
         report: &mut EngineReport,
     ) -> Result<End, StoreError> {
-        let mut runs = JoinSet::new();
+        let mut runs = Runs::default();
         let walk = self.lifecycle.fresh_id().to_string();
         let end = self.offer_all(sweep, engine, reach, &walk, &mut runs, report).await;
         // Whatever ended the walk, what has begun is awaited and counted.
@@ -178,7 +178,7 @@ impl Inner {
         engine: &EngineName,
         mut reach: Reach,
         walk: &str,
-        runs: &mut JoinSet<Dealt>,
+        runs: &mut Runs,
         report: &mut EngineReport,
     ) -> Result<End, StoreError> {
         let (mut cursor, mut counted_at) = (None, Duration::ZERO);
@@ -200,7 +200,9 @@ impl Inner {
                 reach.removals = Budget::of(&self.options.breaker, &census).left_for_walk();
                 counted_at = self.elapsed(sweep);
             }
-            for runtime in page.rows {
+            let mut rows: VecDeque<_> = page.rows.into_iter().enumerate().collect();
+            let mut furthest = None;
+            while !rows.is_empty() {
                 let may_remove = self.place(engine, reach, runs, report).await;
                 if report.engine_gone {
                     return Ok(End::EngineGone);
@@ -215,13 +217,23 @@ impl Inner {
                         return Ok(End::Paused(pause));
                     }
                 }
-                // A slow engine: the rest has to be claimed anew, for it may be another walk's by now.
+                // A slow engine: the rest has to be claimed anew, for it may be another walk's by now. What was put
+                // behind others is left to the next walk.
                 if claimed_until.is_some_and(|end| end <= self.present(sweep)) {
                     continue 'pages;
                 }
-                cursor = Some(DueCursor::after(&runtime));
+                let concurrency = self.concurrency(engine);
+                let Some((at, runtime)) = runs.choose(&mut rows, concurrency) else { break };
+                // Never back to rows that were offered before.
+                if furthest.is_none_or(|furthest| at > furthest) {
+                    (cursor, furthest) = (Some(DueCursor::after(&runtime)), Some(at));
+                }
+                let tenant = runtime.record.tenant.clone();
+                if self.leaves(engine, &tenant, runs, concurrency).await? {
+                    continue;
+                }
                 let (inner, sweep, paused) = (self.clone(), sweep.clone(), standing.tenants.clone());
-                runs.spawn(async move { inner.offer(&sweep, runtime, &paused, may_remove).await });
+                runs.spawn(tenant, async move { inner.offer(&sweep, runtime, &paused, may_remove).await });
             }
             if page.next.is_none() {
                 return Ok(End::Complete);
@@ -229,15 +241,28 @@ impl Inner {
         }
     }
 
-    /// Waits for a place among the runs. Answers whether one more removal fits; while that depends on runs under
-    /// way, waits for them.
-    async fn place(
+    /// Whether a tenant's rows are left to another walk, since its runs take long and there are other tenants.
+    async fn leaves(
         &self,
         engine: &EngineName,
-        reach: Reach,
-        runs: &mut JoinSet<Dealt>,
-        report: &mut EngineReport,
-    ) -> bool {
+        tenant: &TenantId,
+        runs: &mut Runs,
+        concurrency: usize,
+    ) -> Result<bool, StoreError> {
+        if runs.passes_over(tenant) {
+            return Ok(true);
+        }
+        if !runs.take_too_long(tenant, concurrency) || self.ports.records.tenants().await?.len() < 2 {
+            return Ok(false);
+        }
+        runs.pass_over(tenant);
+        tracing::warn!(%engine, %tenant, "the runs of a tenant take long; its other games are left to the next sweep");
+        Ok(true)
+    }
+
+    /// Waits for a place among the runs. Answers whether one more removal fits; while that depends on runs under
+    /// way, waits for them.
+    async fn place(&self, engine: &EngineName, reach: Reach, runs: &mut Runs, report: &mut EngineReport) -> bool {
         loop {
             let removed = self.removed(engine, reach, report);
             let under_way = u64::try_from(runs.len()).unwrap_or(u64::MAX);
@@ -340,7 +365,7 @@ fn breaker_pause(sweep: &Sweep, engine: &EngineName, budget: &Budget, census: &C
 
 /// Counts a finished candidate; false if there is none. One that broke its task is counted as failed and does not
 /// end the sweep.
-async fn join_one(runs: &mut JoinSet<Dealt>, report: &mut EngineReport) -> bool {
+async fn join_one(runs: &mut Runs, report: &mut EngineReport) -> bool {
     let Some(run) = runs.join_next().await else { return false };
     let dealt = run.unwrap_or_else(|error| {
         tracing::error!(%error, "a candidate's task ended without a result");

@@ -23,8 +23,8 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) async fn on(table: &Filled) -> Self {
-        let (key, value) = table.setting.clone();
-        let sources = Sources { environment: Environment::default(), file: None, flags: [(key, value)].into() };
+        let flags = vec![table.setting.clone(), ("admission.code_cache".to_owned(), String::new())];
+        let sources = Sources { environment: Environment::default(), file: None, flags };
         let engine = Arc::new(MemoryEngine::new(Arc::new(SystemClock)));
         let port: Arc<dyn ContainerEngine> = engine.clone();
         let engines = BTreeMap::from([("local".parse().unwrap(), port)]);

@@ -145,7 +145,8 @@ impl Site {
 
 /// Everything as configured by default, but for retention, and a breaker that lets everything go.
 fn config(settings: &[(&str, String)]) -> Config {
-    let always = [("container_retention_days", "0".to_owned()), ("sweep.breaker_share", "1.0".to_owned())];
+    let always = [("container_retention_days", "0"), ("sweep.breaker_share", "1.0"), ("admission.code_cache", "")];
+    let always = always.map(|(key, value)| (key, value.to_owned()));
     let flags = settings.iter().chain(&always).map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let sources = Sources { environment: Environment::default(), file: None, flags };
     Loaded::from_sources(&sources).unwrap().config

@@ -58,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
     let records = Records { inner: stores.records.clone(), bug: arguments.bug, stops, database };
     let leases = Leases { inner: stores.leases.clone(), bug: arguments.bug };
     let stores = Stores { records: Arc::new(Tapped(records)), leases: Arc::new(Tapped(leases)), ..stores };
-    let answer = cli::serve(App::assemble(stores, engines)?).await?;
+    let answer = cli::serve(App::assemble(stores, engines).await?).await?;
     std::process::exit(answer.status.into());
 }
 

@@ -1,8 +1,9 @@
 //! Values for the clauses.
 
 use rtmanager::model::{
-    Author, ContainerId, EngineName, ErrorCode, Fence, GameId, Hold, Intent, Labels, LiveStatus, OP_KIND_CLEANUP,
-    OperationEntry, Outcome, Parked, PolicyDigest, Registration, RunId, RuntimeRecord, Status, TenantId, Timestamp,
+    Author, BindingSpec, ContainerId, EngineName, ErrorCode, Fence, GameId, Generation, GenerationId, Grants, Hold,
+    Intent, Labels, LimitOverrides, LiveStatus, OP_KIND_CLEANUP, OperationEntry, Outcome, Parked, PolicyArtifact,
+    PolicyDigest, PolicyRef, PolicyScope, Registration, RunId, RuntimeRecord, Signed, Status, TenantId, Timestamp,
     TrackedRuntime,
 };
 use rtmanager::ports::{Disposition, LeaseToken, StatusChange};
@@ -73,7 +74,18 @@ pub fn removal(name: &str, container_number: u64) -> StatusChange {
         at: at(1_000),
         run_id: run(1),
         fence: Fence(1),
+        policy: policy(),
     }
+}
+
+/// The policy of every run here.
+pub fn policy() -> PolicyRef {
+    PolicyRef { generation: generation(7), digest: PolicyDigest::of(b"policy") }
+}
+
+/// One of acme's.
+pub fn generation(number: u64) -> GenerationId {
+    GenerationId::numbered(&PolicyScope::Tenant(tenant("acme")), number)
 }
 
 pub fn hold(until: Option<Timestamp>) -> Hold {
@@ -97,7 +109,7 @@ pub fn entry(number: u64, name: &str) -> OperationEntry {
         error_message: Some("it runs: \u{1f600}".to_owned()),
         started_at: at(number.saturating_sub(1)),
         finished_at: at(number),
-        policy_digest: PolicyDigest::of(b"policy"),
+        policy: policy(),
         fence: Some(Fence(7)),
         author: Author::Policy,
         fault: None,
@@ -112,7 +124,7 @@ pub fn intent(number: u128, name: &str) -> Intent {
         op_source: "auto_ttl".to_owned(),
         source_ref: String::new(),
         actor: None,
-        policy_digest: PolicyDigest::of(b"policy"),
+        policy: policy(),
         started_at: at(0),
         expires_at: at(60),
     }
@@ -130,7 +142,7 @@ pub fn wait(until: u64) -> Disposition {
     Disposition::Wait {
         until: at(until),
         reason: "keep: évidence".to_owned(),
-        generation: Some("7".to_owned()),
+        generation: Some(generation(7)),
         failed_attempts: 2,
     }
 }
@@ -142,4 +154,63 @@ pub fn park() -> Disposition {
 pub async fn dispose(stores: &Stores, name: &str, disposition: Disposition) {
     let version = tracked(stores, name).await.record.version;
     assert!(stores.records.dispose(&game(name), version, &disposition).await.unwrap());
+}
+
+/// The scope of a tenant.
+pub fn scope(name: &str) -> PolicyScope {
+    PolicyScope::Tenant(tenant(name))
+}
+
+/// A policy of the platform's, whose component is `NAME VERSION`.
+pub fn artifact(name: &str, version: &str) -> PolicyArtifact {
+    PolicyArtifact {
+        digest: component_digest(name, version),
+        name: name.parse().unwrap(),
+        version: version.parse().unwrap(),
+        owner: None,
+        size: component(name, version).len() as u64,
+        pushed_at: at(1),
+        pushed_by: "ada ü".to_owned(),
+    }
+}
+
+/// The bytes of a component, which are no text.
+pub fn component(name: &str, version: &str) -> Vec<u8> {
+    [&[0, 0xff], format!("{name} {version}").as_bytes()].concat()
+}
+
+pub fn component_digest(name: &str, version: &str) -> PolicyDigest {
+    PolicyDigest::of(&component(name, version))
+}
+
+/// A binding of version `version` of the policy `keep`.
+pub fn spec(version: &str) -> BindingSpec {
+    BindingSpec {
+        digest: component_digest("keep", version),
+        settings: [("retention_days", "30"), ("quiet \"hours\"", "22–6 \u{1f600}\n")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        limits: LimitOverrides {
+            memory_bytes: Some(1 << 40),
+            guest_time: Some(std::time::Duration::from_millis(1)),
+            calls: Some(7),
+            ..LimitOverrides::default()
+        },
+        grants: ["clock", "settings:retention_days"].iter().map(|grant| grant.parse().unwrap()).collect(),
+    }
+}
+
+pub fn all_of(version: &str) -> BindingSpec {
+    BindingSpec { grants: Grants::all(), ..spec(version) }
+}
+
+pub fn signed(seconds: u64) -> Signed {
+    Signed { at: at(seconds), actor: "ada".to_owned(), reason: "it keeps \"evidence\"".to_owned() }
+}
+
+/// Adds the policy `keep` in this version and stages it.
+pub async fn stage(stores: &Stores, of: &PolicyScope, version: &str) -> Generation {
+    let policy = artifact("keep", version);
+    stores.policies.add(&policy, &component("keep", version)).await.unwrap();
+    stores.generations.stage(of, &spec(version), &signed(1)).await.unwrap()
 }

@@ -5,7 +5,8 @@ use rtmanager::ports::{CasError, Disposition, RegisterError, StatusChange};
 
 use super::Stores;
 use super::fixture::{
-    at, container, dispose, engine, game, hold, park, register, removal, run, running, stopped, tenant, tracked, wait,
+    at, container, dispose, engine, game, generation, hold, park, register, removal, run, running, stopped, tenant,
+    tracked, wait,
 };
 
 super::clauses! { $ record_store, record_store_contract:
@@ -280,7 +281,7 @@ async fn starting_forgets_the_stop(stores: &Stores) {
 
 async fn a_change_of_labels_raises_the_version_and_voids_a_policys_wait_only(stores: &Stores) {
     register(stores, stopped("g", 1)).await;
-    for (name, generation) in [("one", None), ("two", Some("7".to_owned()))] {
+    for (name, generation) in [("one", None), ("two", Some(generation(7)))] {
         let of_policy = generation.is_some();
         let disposition = Disposition::Wait { until: at(500), reason: "r".to_owned(), generation, failed_attempts: 2 };
         dispose(stores, "g", disposition).await;

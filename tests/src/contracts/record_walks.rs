@@ -6,7 +6,8 @@ use rtmanager::ports::{Disposition, DueCursor, RecordFilter, StatusChange};
 
 use super::Stores;
 use super::fixture::{
-    at, container, dispose, engine, game, hold, park, register, removal, running, stopped, tenant, tracked, wait,
+    at, container, dispose, engine, game, generation, hold, park, register, removal, running, stopped, tenant, tracked,
+    wait,
 };
 
 super::clauses! { $ record_walks, record_walks_contract:
@@ -157,7 +158,7 @@ async fn a_disposition_does_not_change_the_version_nor_the_hold(stores: &Stores)
     let expected = CleanupState {
         wait_until: Some(at(500)),
         wait_reason: Some("keep: évidence".to_owned()),
-        wait_generation: Some("7".to_owned()),
+        wait_generation: Some(generation(7)),
         failed_attempts: 2,
         parked: None,
         hold: Some(hold(None)),
@@ -180,18 +181,18 @@ async fn a_swap_ends_the_waits_of_the_tenants_older_generations_only(stores: &St
         register(stores, stopped(name, number as u64)).await;
     }
     register(stores, Registration { tenant: tenant("zeta"), ..stopped("other", 9) }).await;
-    for (name, generation) in [("old", Some("7")), ("new", Some("8")), ("backoff", None), ("other", Some("7"))] {
-        let generation = generation.map(str::to_owned);
+    for (name, number) in [("old", Some(7)), ("new", Some(8)), ("backoff", None), ("other", Some(7))] {
+        let generation = number.map(generation);
         let disposition = Disposition::Wait { until: at(500), reason: "r".to_owned(), generation, failed_attempts: 1 };
         dispose(stores, name, disposition).await;
     }
-    assert_eq!(stores.records.void_waits(&tenant("acme"), "8").await.unwrap(), 1);
+    assert_eq!(stores.records.void_waits(&tenant("acme"), &[generation(8), generation(9)]).await.unwrap(), 1);
     let cleanup = tracked(stores, "old").await.cleanup;
     assert_eq!(cleanup, CleanupState { failed_attempts: 1, ..Default::default() });
     for name in ["new", "backoff", "other"] {
         assert_eq!(tracked(stores, name).await.cleanup.wait_until, Some(at(500)), "{name}");
     }
-    assert_eq!(stores.records.void_waits(&tenant("acme"), "8").await.unwrap(), 0);
+    assert_eq!(stores.records.void_waits(&tenant("acme"), &[generation(8)]).await.unwrap(), 0);
 }
 
 async fn tenants_are_those_that_have_records(stores: &Stores) {

@@ -1,12 +1,18 @@
 //! What the commands print, from fixed values.
 
-use rtmanager::cli::{explanation, operation_table, pause_table, result_text, runtime_table};
+use rtmanager::access::{Anchor, Break, Flaw, Verification};
+use rtmanager::cli::{
+    audit_table, explanation, operation_table, pause_table, result_text, runtime_table, token_table, verification_text,
+};
 use rtmanager::explain::{Facts, explain};
 use rtmanager::model::{
-    Author, CleanupState, EntryId, ErrorCode, Fault, Hold, Labels, LoggedOperation, OperationEntry, Outcome, Parked,
-    Pause, PauseCause, PauseScope, PolicyDigest, RunId, RuntimeRecord, Status, Timestamp, TrackedRuntime,
+    ApiToken, AuditEntry, AuditEvent, Author, CleanupState, EntryId, ErrorCode, Fault, Hold, Labels, LoggedOperation,
+    OperationEntry, Outcome, Parked, Pause, PauseCause, PauseScope, PolicyDigest, Role, RunId, RuntimeRecord, Status,
+    Timestamp, TrackedRuntime,
 };
-use rtmanager::views::{CleanupResult, Operation, Page, PausedScope, Runtime};
+use rtmanager::views::{
+    AuditedAction, CleanupResult, NamedToken, Operation, Page, PausedScope, Runtime, TrailVerification,
+};
 
 const HOUR: u64 = 3_600_000_000;
 const NOW: u64 = 1_769_860_800_250_000;
@@ -89,7 +95,7 @@ fn logged(id: u64, code: Option<ErrorCode>, fault: Option<Fault>) -> LoggedOpera
         error_code: code,
         started_at: at(-1),
         finished_at: at(0),
-        policy_digest: PolicyDigest::of(b"policy"),
+        policy: rtmanager_tests::contracts::fixture::policy(),
         fence: Some(rtmanager::model::Fence(7)),
         author: Author::Policy,
         fault,
@@ -161,4 +167,47 @@ fn a_cleanup_is_told_in_a_sentence() {
         result("failure", None, None),
     ];
     insta::assert_snapshot!(told.iter().map(result_text).collect::<Vec<_>>().join("---\n"));
+}
+
+#[test]
+fn tokens_are_told_with_their_ends() {
+    let token = |name: &str, role: Role, expires_at, revoked_at| ApiToken {
+        name: name.to_owned(),
+        hash: [7; 32],
+        role,
+        created_at: at(-48),
+        created_by: "cli:uid=1000".to_owned(),
+        expires_at,
+        revoked_at,
+    };
+    let tokens = [
+        token("acme-ci", Role::Tenant("acme".parse().unwrap()), Some(at(24)), None),
+        token("ada", Role::Admin, None, None),
+        token("old", Role::Viewer, None, Some(at(-1))),
+    ];
+    insta::assert_snapshot!(token_table(&Page { items: tokens.iter().map(NamedToken::from).collect(), next: None }));
+}
+
+#[test]
+fn the_trail_is_told_and_whether_it_is_whole() {
+    let event = |action: &str, subject: &str, detail: &str| AuditEvent {
+        at: at(0),
+        actor: "token:ada".to_owned(),
+        role: "admin".to_owned(),
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        detail: detail.to_owned(),
+    };
+    let first = AuditEntry::link(1, [0; 32], event("runtime.hold", "game-1", r#"{"reason":"case 7"}"#));
+    let failed = r#"{"code":"not_found","of":1,"outcome":"failed"}"#;
+    let second = AuditEntry::link(2, first.hash, event("runtime.hold", "game-1", failed));
+    let third = AuditEntry::link(3, second.hash, event("token.revoke", "\u{1b}[2J", "no JSON"));
+    let rows = [first, second, third];
+    let page: Page<AuditedAction> = Page::of(&rows, 3, |_| unreachable!());
+    let whole = Verification { head: Some(Anchor { sequence: 3, hash: [0xab; 32] }), broken: None };
+    let broken = |sequence, flaw| Some(Break { sequence, flaw });
+    let later = Verification { broken: broken(4, Flaw::Unlinked), ..whole.clone() };
+    let first = Verification { head: None, broken: broken(1, Flaw::Unreadable("no\ntext".to_owned())) };
+    let told = [whole, later, first].map(|found| verification_text(&TrailVerification::from(&found)));
+    insta::assert_snapshot!([audit_table(&page), told.join("---\n")].join("---\n"));
 }

@@ -35,6 +35,8 @@ async fn beside_a_hung_engine(concurrent_runs: u32) -> (MockHost, Script) {
         let mut record = host.stopped(&game, &id).await;
         host.engine.vanish(&id);
         record.engine = HUNG.parse().unwrap();
+        // Of a tenant each, since one alone would not take all places.
+        record.tenant = format!("tenant-{n}").parse().unwrap();
         host.store.write_directly(record);
     }
     script.plan().fail_always(Call::EngineInspect, Failure::Hang);

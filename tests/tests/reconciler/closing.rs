@@ -55,12 +55,12 @@ async fn a_held_a_parked_and_a_backing_off_game_are_left_alone_each_pass() {
     let wait = |generation: Option<&str>| Disposition::Wait {
         until,
         reason: "wait".to_owned(),
-        generation: generation.map(str::to_owned),
+        generation: generation.map(|text| text.parse().unwrap()),
         failed_attempts: 1,
     };
     let parked = Parked { at: site.now(), reason: "failed".to_owned() };
     let park = Disposition::Park { parked, failed_attempts: 9 };
-    for (game, disposition) in [("parked", park), ("backing-off", wait(None)), ("kept-by-policy", wait(Some("policy")))]
+    for (game, disposition) in [("parked", park), ("backing-off", wait(None)), ("kept-by-policy", wait(Some("acme/1")))]
     {
         let version = site.tracked(game).await.record.version;
         assert!(records.dispose(&game.parse().unwrap(), version, &disposition).await.unwrap());

@@ -66,8 +66,12 @@ async fn a_conflict_shortens_no_wait_and_unparks_nothing() {
     world.pass().await;
     let version = world.record("g").await.version;
     let until = world.clock.now().saturating_add(DAY * 30);
-    let wait =
-        Disposition::Wait { until, reason: "policy".to_owned(), generation: Some("1".to_owned()), failed_attempts: 0 };
+    let wait = Disposition::Wait {
+        until,
+        reason: "policy".to_owned(),
+        generation: Some("acme/1".parse().unwrap()),
+        failed_attempts: 0,
+    };
     world.store.records().dispose(&game_id("g"), version, &wait).await.unwrap();
     world.exited("b", "t", "g");
     world.pass().await;

@@ -104,6 +104,7 @@ impl World {
             at: self.clock.now(),
             run_id: RunId::from_bytes([1; 16]),
             fence: Fence(1),
+            policy: rtmanager_tests::contracts::fixture::policy(),
         };
         self.store.records().compare_and_set(&change).await.unwrap();
     }

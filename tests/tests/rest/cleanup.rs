@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
 use super::BASE;
-use super::client::request;
 use super::site::{Site, container};
+use rtmanager_tests::http::request;
 
 fn path(game: &str) -> String {
     format!("{BASE}/runtimes/{game}/container")

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::BASE;
-use super::client::{PATIENCE, answer, request, rest_of};
 use super::site::Site;
+use rtmanager_tests::http::{PATIENCE, answer, request, rest_of};
 
 #[tokio::test]
 async fn a_header_that_does_not_come_in_time_ends_the_connection() {

@@ -7,8 +7,8 @@ use rtmanager::adapters::system_clock::SystemRandomness;
 use rtmanager::api::{Server, Token, TokenError};
 use rtmanager::config::{Loaded, Sources};
 
-use super::client::Client;
 use super::site::{Site, config};
+use rtmanager_tests::http::Client;
 
 fn mode(path: &std::path::Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -103,13 +103,13 @@ async fn tcp_serves_only_the_names_it_knows() {
 }
 
 #[tokio::test]
-async fn the_actor_of_tcp_is_the_token() {
+async fn the_actor_of_the_servers_own_token_is_its_file() {
     let site = Site::with(&[("http.listen", "127.0.0.1:0")]).await;
     site.stopped("g-1", 1).await;
     let token = site.token();
     let path = "/api/v1/internal/runtimes/g-1/hold";
     let held = site.client.send("PUT", path, &[("Authorization", &token)], Some("{\"reason\": \"x\"}")).await;
-    assert_eq!(held.json()["cleanup"]["hold"]["actor"], "token");
+    assert_eq!(held.json()["cleanup"]["hold"]["actor"], "token:file");
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ async fn sweeping_again_finds_nothing_to_do() {
 #[tokio::test]
 async fn runs_side_by_side_up_to_the_limit_of_an_engine() {
     for concurrency in [1, 3, 8] {
-        let (host, counts) = watched(Duration::from_millis(5));
+        let (host, counts) = watched(Duration::from_millis(30));
         due_games(&host, 24).await;
         let mut options = sweep_options();
         (options.concurrency, options.page_size) = (concurrency, 5);

@@ -9,7 +9,9 @@ use rtmanager::adapters::sqlite::{SqliteOptions, SqliteStore};
 use rtmanager::adapters::system_clock::{SystemClock, SystemRandomness};
 use rtmanager::lifecycle::Lifecycle;
 use rtmanager::metrics::Metrics;
-use rtmanager::model::{ContainerId, EngineName, Labels, LiveStatus, OperationEntry, Registration, TrackedRuntime};
+use rtmanager::model::{
+    ContainerId, EngineName, Labels, LiveStatus, OperationEntry, PolicyScope, Registration, TrackedRuntime,
+};
 use rtmanager::ownership::Ownership;
 use rtmanager::ports::{ContainerEngine, OperationFilter, PauseStore};
 use rtmanager::registry::{Binding, Registry};
@@ -54,7 +56,8 @@ impl Site {
         let import_time = options.limits.import_time;
         let sandbox = Sandbox::new(options).unwrap();
         let policy = sandbox.load(DEFAULT_POLICY).unwrap();
-        let registry = Arc::new(Registry::new(Binding::new(policy, &BTreeMap::new()), []));
+        let registry =
+            Arc::new(Registry::new(Binding::configured(&PolicyScope::Default, policy, &BTreeMap::new()), []));
         let session = SessionOptions { ownership: ownership.clone(), ..SessionOptions::default() };
         let lifecycle = Lifecycle::new(ports.clone(), registry, session, import_time).unwrap();
         Self { ports, ownership, pauses: store.pauses(), lifecycle, _sandbox: sandbox, _dir: dir }

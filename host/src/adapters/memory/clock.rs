@@ -1,14 +1,15 @@
 //! A clock that stands still until it is told to move.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use crate::model::Timestamp;
 use crate::ports::Clock;
 
-/// Wall and monotonic time, moved by hand.
+/// Wall and monotonic time, moved by hand. Whoever reads it holds up nobody who does, as with a real clock: one policy
+/// that asks for the time without end must not slow another down.
 pub struct ManualClock {
-    times: Mutex<Times>,
+    times: RwLock<Times>,
 }
 
 #[derive(Clone, Copy)]
@@ -20,23 +21,27 @@ struct Times {
 impl ManualClock {
     /// A clock that shows `wall`.
     pub fn at(wall: Timestamp) -> Self {
-        Self { times: Mutex::new(Times { wall, monotonic: Duration::ZERO }) }
+        Self { times: RwLock::new(Times { wall, monotonic: Duration::ZERO }) }
     }
 
     /// Lets time pass.
     pub fn advance(&self, span: Duration) {
-        let mut times = self.lock();
+        let mut times = self.set();
         times.wall = times.wall.saturating_add(span);
         times.monotonic = times.monotonic.saturating_add(span);
     }
 
     /// Sets the wall clock, forwards or backwards, while no time passes: a clock jump.
     pub fn jump_to(&self, wall: Timestamp) {
-        self.lock().wall = wall;
+        self.set().wall = wall;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Times> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    fn times(&self) -> RwLockReadGuard<'_, Times> {
+        self.times.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self) -> RwLockWriteGuard<'_, Times> {
+        self.times.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,10 +54,10 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        self.lock().wall
+        self.times().wall
     }
 
     fn monotonic(&self) -> Duration {
-        self.lock().monotonic
+        self.times().monotonic
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 
 use crate::model::{Container, ContainerId, ContainerState, Labels, Removal};
 use crate::ports::{Clock, ContainerEngine, EngineError, Hints, Listing, PassedOver};
@@ -21,8 +21,8 @@ pub struct MemoryEngine {
 struct Shared {
     clock: Arc<dyn Clock>,
     world: Mutex<World>,
-    /// Changes whenever a container is gone, for those who wait for that.
-    departures: watch::Sender<u64>,
+    /// Tells those who wait, in the order in which they came, whenever a container is gone.
+    departures: Notify,
 }
 
 #[derive(Default)]
@@ -41,7 +41,7 @@ struct Watcher {
 impl MemoryEngine {
     /// An engine without containers that dates what happens by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let shared = Shared { clock, world: Mutex::default(), departures: watch::Sender::new(0) };
+        let shared = Shared { clock, world: Mutex::default(), departures: Notify::new() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -113,8 +113,13 @@ impl MemoryEngine {
         gone.iter().for_each(|gone| world.hint(gone));
         let existed = gone.is_some();
         drop(world);
-        self.shared.departures.send_modify(|departures| *departures = departures.wrapping_add(1));
+        self.shared.departures.notify_waiters();
         existed
+    }
+
+    /// The container as it is.
+    pub fn container(&self, id: &ContainerId) -> Option<Container> {
+        self.lock().containers.get(id).cloned()
     }
 
     /// The ids of all containers, in order.
@@ -174,9 +179,15 @@ impl MemoryEngine {
     }
 
     async fn until_gone(&self, id: &ContainerId) {
-        let mut departures = self.shared.departures.subscribe();
-        // The sender lives as long as this engine, so waiting cannot fail while it is borrowed.
-        while self.lock().containers.contains_key(id) && departures.changed().await.is_ok() {}
+        loop {
+            let mut departure = std::pin::pin!(self.shared.departures.notified());
+            // Whatever goes from here on is told.
+            departure.as_mut().enable();
+            if !self.lock().containers.contains_key(id) {
+                return;
+            }
+            departure.await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {

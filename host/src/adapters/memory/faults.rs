@@ -1,6 +1,7 @@
 //! What shall go wrong, and when.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -112,9 +113,12 @@ impl FaultPlan {
 struct Injected;
 
 /// A port's errors, as far as a plan asks for them.
-pub(super) trait Inject {
+pub trait Inject: Debug + Send {
+    /// No effect; the backend is unavailable.
     fn unavailable() -> Self;
+    /// The answer was lost.
     fn unknown() -> Self;
+    /// The backend holds what it must not; where a port has no such error, it is unavailable.
     fn corrupt() -> Self;
 }
 

@@ -28,6 +28,8 @@ macro_rules! calls {
 calls! {
     /// `RecordStore::get`
     RecordGet = "records.get",
+    /// `RecordStore::get_for_effect`
+    RecordGetForEffect = "records.get_for_effect",
     /// `RecordStore::begin_run`
     RecordBeginRun = "records.begin_run",
     /// `RecordStore::supersede_run`

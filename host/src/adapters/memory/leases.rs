@@ -25,6 +25,10 @@ impl Slot {
         now < self.expires_at
     }
 
+    pub(super) fn holder(&self) -> (LeaseToken, Timestamp) {
+        (self.holder.clone(), self.expires_at)
+    }
+
     fn is_held_by(&self, token: &LeaseToken, now: Timestamp) -> bool {
         self.is_held(now) && self.holder == *token
     }

@@ -23,6 +23,11 @@ impl SeededRandomness {
         self.failing.store(failing, Ordering::SeqCst);
     }
 
+    /// The next number of the sequence.
+    pub fn draw(&self) -> u64 {
+        Self::next(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// SplitMix64: small, and every seed gives a full period.
     fn next(state: &mut u64) -> u64 {
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

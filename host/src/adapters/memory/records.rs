@@ -6,11 +6,11 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, Row, State};
 use crate::model::{
-    Begun, Census, CleanupState, ContainerId, EngineName, Fence, GameId, Hold, Intent, OpenRun, Registration, RunId,
-    RuntimeRecord, Status, TenantId, Timestamp, TrackedRuntime,
+    Begun, Census, CleanupState, ContainerId, EngineName, Fence, GameId, GenerationId, Hold, Intent, OpenRun,
+    PolicyRef, Registration, RunId, RuntimeRecord, Status, TenantId, Timestamp, TrackedRuntime,
 };
 use crate::ports::{
-    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, StatusChange,
+    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, Standing, StatusChange,
     StoreError,
 };
 
@@ -29,6 +29,16 @@ impl MemoryRecords {
 impl RecordStore for MemoryRecords {
     async fn get(&self, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError> {
         Ok(self.store.lock().rows.get(game).map(|row| row.tracked.clone()))
+    }
+
+    async fn get_for_effect(
+        &self,
+        game: &GameId,
+        policy: &PolicyRef,
+    ) -> Result<Option<(TrackedRuntime, Standing)>, StoreError> {
+        let state = self.store.lock();
+        let standing = if state.is_revoked(policy) { Standing::Revoked } else { Standing::Good };
+        Ok(state.rows.get(game).map(|row| (row.tracked.clone(), standing)))
     }
 
     async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
@@ -50,8 +60,12 @@ impl RecordStore for MemoryRecords {
 
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {
         let mut state = self.store.lock();
+        let revoked = state.is_revoked(&change.policy);
         let row = state.rows.get_mut(&change.game_id).ok_or(CasError::NotFound)?;
         permits(row, change)?;
+        if revoked {
+            return Err(CasError::Revoked);
+        }
         let (earlier, claim) = (row.tracked.record.clone(), row.claim.clone());
         change_status(row, change);
         let later = row.tracked.record.clone();
@@ -174,11 +188,11 @@ impl RecordStore for MemoryRecords {
         Ok(true)
     }
 
-    async fn void_waits(&self, tenant: &TenantId, generation: &str) -> Result<u64, StoreError> {
+    async fn void_waits(&self, tenant: &TenantId, serving: &[GenerationId]) -> Result<u64, StoreError> {
         let mut state = self.store.lock();
         let rows = state.rows.values_mut().map(|row| &mut row.tracked).filter(|row| row.record.tenant == *tenant);
         let word_of_another =
-            |cleanup: &CleanupState| cleanup.wait_generation.as_ref().is_some_and(|of| of != generation);
+            |cleanup: &CleanupState| cleanup.wait_generation.as_ref().is_some_and(|of| !serving.contains(of));
         let voided = rows.filter(|row| word_of_another(&row.cleanup)).map(|row| row.cleanup.end_wait()).count();
         Ok(voided as u64)
     }

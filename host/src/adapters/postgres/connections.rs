@@ -112,7 +112,12 @@ impl Connections {
     /// All rows are fetched on purpose: the server commits after the last one, and what fetches one row would not hear
     /// of a commit that failed.
     pub(super) async fn write_all(&self, query: Query<'_>) -> Result<Vec<PgRow>, StoreError> {
-        self.ask(query).await.map_err(Failure::of_write)
+        self.try_write_all(query).await.map_err(Failure::of_write)
+    }
+
+    /// The same for a caller to whom it matters why it failed.
+    pub(super) async fn try_write_all(&self, query: Query<'_>) -> Result<Vec<PgRow>, Failure> {
+        self.ask(query).await
     }
 
     /// The same, of a statement that returns one row at most.
@@ -124,6 +129,11 @@ impl Connections {
     pub(super) async fn write(&self, query: Query<'_>) -> Result<u64, StoreError> {
         let mut lent = self.lend().await.map_err(Failure::of_write)?;
         lent.change(query).await.map_err(Failure::of_write)
+    }
+
+    /// How one connection more is made.
+    pub(super) fn options(&self) -> PgConnectOptions {
+        (*self.pool.connect_options()).clone()
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {

@@ -42,6 +42,9 @@ const ENDED: [&str; 5] = ["08", "57P01", "57P02", "57P05", "25P03"];
 
 const UNIQUE_VIOLATION: &str = "23505";
 
+/// What `refuse_revoked` raises.
+const REVOKED: &str = "RT001";
+
 /// The SQLSTATE, if the server answered one.
 pub(super) fn state(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(|code| code.into_owned())
@@ -74,6 +77,11 @@ impl Failure {
     /// Whether somebody else came first with the same key.
     pub(super) fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Call(error) if is_among(&[UNIQUE_VIOLATION], error))
+    }
+
+    /// Whether a policy was revoked while the statement was under way; it had no effect.
+    pub(super) fn is_revoked(&self) -> bool {
+        matches!(self, Self::Call(error) if is_among(&[REVOKED], error))
     }
 
     /// As a failure of a statement that only reads, or whose transaction is not committed.

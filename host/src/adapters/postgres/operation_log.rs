@@ -25,9 +25,9 @@ impl PostgresOperationLog {
 /// once the second waits for the first, and then closes the run as well, which does nothing.
 const APPEND: &str = "WITH closed AS (DELETE FROM run_intents WHERE run_id = $1)
     INSERT INTO operation_log (run_id, game_id, tenant, op_kind, op_source, source_ref, actor,
-        image_ref, container_id, outcome, error_code, error_message, started_at, finished_at, policy_digest,
-        fence, author, fault_code, fault_message)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+        image_ref, container_id, outcome, error_code, error_message, started_at, finished_at, policy_generation,
+        policy_digest, fence, author, fault_code, fault_message)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
     ON CONFLICT (run_id) DO UPDATE SET run_id = operation_log.run_id
     RETURNING run_id, id";
 
@@ -35,8 +35,8 @@ const NOTE_FAULT: &str =
     "UPDATE operation_log SET fault_code = $2, fault_message = $3 WHERE id = $1 AND fault_code IS NULL";
 
 const LIST: &str = "SELECT run_id, id, game_id, tenant, op_kind, op_source, source_ref, actor, image_ref,
-        container_id, outcome, error_code, error_message, started_at, finished_at, policy_digest, fence, author,
-        fault_code, fault_message
+        container_id, outcome, error_code, error_message, started_at, finished_at, policy_generation, policy_digest,
+        fence, author, fault_code, fault_message
     FROM operation_log WHERE id < ";
 
 /// Hosts that prune at once pass over what the other has.
@@ -89,7 +89,8 @@ fn append_query(entry: &OperationEntry) -> Query<'_> {
         .bind(entry.error_message.as_deref().map(storable))
         .bind(Moment::from(entry.started_at))
         .bind(Moment::from(entry.finished_at))
-        .bind(entry.policy_digest.as_str())
+        .bind(entry.policy.generation.as_str())
+        .bind(entry.policy.digest.as_str())
         .bind(entry.fence.map(|fence| number(fence.0)))
         .bind(entry.author.as_str())
         .bind(fault.map(|fault| fault.code.as_str()))

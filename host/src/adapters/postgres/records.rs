@@ -1,19 +1,20 @@
 //! Records in PostgreSQL.
 
 use async_trait::async_trait;
+use sqlx::postgres::PgRow;
 
 use super::connections::{Connections, Query, Transaction};
 use super::registration;
 use super::row::{Moment, storable};
 use super::walk::{self, Walk};
 use super::{error, runs};
-use crate::adapters::sql::{Decided, Reader, number, runtime_columns, tracked};
+use crate::adapters::sql::{Decided, Reader, number, runtime_columns, tracked, with_standing};
 use crate::model::{
-    Begun, Census, ContainerId, EngineName, Fence, GameId, Hold, Intent, OpenRun, Registration, RunId, RuntimeRecord,
-    Status, TenantId, Timestamp, TrackedRuntime,
+    Begun, Census, ContainerId, EngineName, Fence, GameId, GenerationId, Hold, Intent, OpenRun, PolicyRef,
+    Registration, RunId, RuntimeRecord, Status, TenantId, Timestamp, TrackedRuntime,
 };
 use crate::ports::{
-    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, StatusChange,
+    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, Standing, StatusChange,
     StoreError,
 };
 
@@ -34,9 +35,20 @@ impl PostgresRecords {
 pub(super) const GET: &str =
     concat!("SELECT ", runtime_columns!("labels::text AS labels"), " FROM runtime_records WHERE game_id = $1");
 
+const GET_FOR_EFFECT: &str = concat!(
+    "SELECT ",
+    runtime_columns!("labels::text AS labels"),
+    ", (SELECT count(*) FROM policy_revocations WHERE subject IN ($2, $3)) FROM runtime_records WHERE game_id = $1"
+);
+
 /// One statement when all is as expected; why it changed nothing is asked only when it did. If the row is being changed
 /// by another, this waits, and then looks at the row as it has become: of two changes at once, or of a change and a
 /// supersession, the second one sees the first. What the change notes with the run is committed with it.
+///
+/// Of a change and a revocation, one waits for the other too. That the policy is not revoked is asked twice: here as of
+/// the start of the statement, which spares the record; and by `refuse_revoked` when the record has been changed, as of
+/// then, which is what holds. Changes do not wait for one another there, and none holds up a revocation while it waits
+/// for its record.
 const CHANGE: &str = concat!(
     "WITH changed AS (
         UPDATE runtime_records SET status = $2, last_op_at = $3, version = version + 1,
@@ -56,6 +68,7 @@ const CHANGE: &str = concat!(
             claimed_until = CASE WHEN $8 THEN NULL ELSE claimed_until END
         WHERE game_id = $1 AND status = $6 AND current_container_id IS NOT DISTINCT FROM $7 AND fence <= $4
             AND (cleanup_hold_reason IS NULL OR cleanup_hold_until <= $3)
+            AND NOT EXISTS (SELECT FROM policy_revocations WHERE subject IN ($9, $10))
         RETURNING ",
     runtime_columns!("labels"),
     "
@@ -64,7 +77,7 @@ const CHANGE: &str = concat!(
     )
     SELECT ",
     runtime_columns!("labels::text AS labels"),
-    " FROM changed"
+    ", refuse_revoked($9, $10) FROM changed"
 );
 
 const LOCK: &str = concat!(
@@ -92,7 +105,7 @@ const VOID_WAITS: &str = "UPDATE runtime_records SET cleanup_wait_until = NULL, 
         cleanup_wait_generation = NULL
     WHERE game_id = ANY (ARRAY(
         SELECT game_id FROM runtime_records
-        WHERE tenant = $1 AND cleanup_wait_generation IS NOT NULL AND cleanup_wait_generation <> $2
+        WHERE tenant = $1 AND cleanup_wait_generation IS NOT NULL AND cleanup_wait_generation <> ALL ($2)
         ORDER BY game_id FOR NO KEY UPDATE))";
 
 const SET_HOLD: &str = "UPDATE runtime_records SET cleanup_hold_until = $2, cleanup_hold_reason = $3,
@@ -109,6 +122,18 @@ impl RecordStore for PostgresRecords {
     async fn get(&self, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError> {
         let row = self.connections.read_one(|| sqlx::query(GET).bind(game.as_str())).await?;
         row.as_ref().map(tracked).transpose()
+    }
+
+    async fn get_for_effect(
+        &self,
+        game: &GameId,
+        policy: &PolicyRef,
+    ) -> Result<Option<(TrackedRuntime, Standing)>, StoreError> {
+        let query = || {
+            let query = sqlx::query(GET_FOR_EFFECT).bind(game.as_str());
+            query.bind(policy.generation.as_str()).bind(policy.digest.as_str())
+        };
+        self.connections.read_one(query).await?.as_ref().map(with_standing).transpose()
     }
 
     async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
@@ -129,8 +154,11 @@ impl RecordStore for PostgresRecords {
     }
 
     async fn compare_and_set(&self, change: &StatusChange) -> Result<RuntimeRecord, CasError> {
-        if let Some(row) = self.connections.write_one(change_query(change)).await? {
-            return Ok(tracked(&row).map_err(error::of_answer)?.record);
+        match self.connections.try_write_all(change_query(change)).await {
+            Ok(rows) if rows.is_empty() => {}
+            Ok(rows) => return of_changed(&rows).map_err(|error| error::of_answer(error).into()),
+            Err(failure) if failure.is_revoked() => return Err(CasError::Revoked),
+            Err(failure) => return Err(failure.of_write().into()),
         }
         let mut transaction = self.connections.begin().await?;
         let outcome = change_or_say_why_not(&mut transaction, change).await;
@@ -202,8 +230,9 @@ impl RecordStore for PostgresRecords {
         Ok(self.connections.write(dispose_query(game, version, disposition)).await? > 0)
     }
 
-    async fn void_waits(&self, tenant: &TenantId, generation: &str) -> Result<u64, StoreError> {
-        self.connections.write(sqlx::query(VOID_WAITS).bind(tenant.as_str()).bind(storable(generation))).await
+    async fn void_waits(&self, tenant: &TenantId, serving: &[GenerationId]) -> Result<u64, StoreError> {
+        let serving: Vec<_> = serving.iter().map(|generation| generation.as_str()).collect();
+        self.connections.write(sqlx::query(VOID_WAITS).bind(tenant.as_str()).bind(serving)).await
     }
 
     async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
@@ -257,8 +286,17 @@ async fn change_or_say_why_not(
     if cleanup.hold.is_some_and(|hold| hold.is_active(change.at)) {
         return Err(CasError::Held);
     }
-    let changed = transaction.one(change_query(change)).await?;
-    Ok(tracked(&changed.ok_or(CasError::Conflict)?)?.record)
+    match transaction.all(change_query(change)).await {
+        Ok(rows) if rows.is_empty() => Err(CasError::Revoked),
+        Ok(rows) => Ok(of_changed(&rows)?),
+        Err(failure) if failure.is_revoked() => Err(CasError::Revoked),
+        Err(failure) => Err(failure.of_read().into()),
+    }
+}
+
+fn of_changed(rows: &[PgRow]) -> Result<RuntimeRecord, StoreError> {
+    let row = rows.first().ok_or_else(|| StoreError::Corrupt("runtime_records answered no row".to_owned()))?;
+    Ok(tracked(row)?.record)
 }
 
 fn change_query(change: &StatusChange) -> Query<'_> {
@@ -272,6 +310,8 @@ fn change_query(change: &StatusChange) -> Query<'_> {
         .bind(storable(change.expected_status.as_str()))
         .bind(change.expected_container.as_ref().map(|container| container.as_str()))
         .bind(voids)
+        .bind(change.policy.generation.as_str())
+        .bind(change.policy.digest.as_str())
 }
 
 fn dispose_query<'q>(game: &'q GameId, version: u64, disposition: &'q Disposition) -> Query<'q> {

@@ -8,7 +8,7 @@ use super::error::Failure;
 use super::records::GET;
 use super::row::{Moment, storable};
 use crate::adapters::sql::{Reader, number, runtime_columns, tracked};
-use crate::model::{ContainerId, GameId, Labels, Registration, RuntimeRecord, Timestamp, TrackedRuntime};
+use crate::model::{ContainerId, GameId, GenerationId, Labels, Registration, RuntimeRecord, Timestamp, TrackedRuntime};
 use crate::ports::{RegisterError, StoreError};
 
 /// How often it looks again when another registration of the same game or container comes first.
@@ -225,7 +225,7 @@ fn replace_query<'q>(row: &'q TrackedRuntime, labels: &'q str) -> Query<'q> {
     record_query(REPLACE, record, labels)
         .bind(cleanup.wait_until.map(Moment::from))
         .bind(cleanup.wait_reason.as_deref())
-        .bind(cleanup.wait_generation.as_deref())
+        .bind(cleanup.wait_generation.as_ref().map(GenerationId::as_str))
         .bind(i64::from(cleanup.failed_attempts))
         .bind(parked.map(|parked| Moment::from(parked.at)))
         .bind(parked.map(|parked| &*parked.reason))

@@ -73,6 +73,14 @@ impl SqlRow for PgRow {
         Ok(moment.map(|moment| moment.0))
     }
 
+    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, sqlx::Error> {
+        self.try_get(column)
+    }
+
+    fn flag(&self, column: usize) -> Result<Option<bool>, sqlx::Error> {
+        self.try_get(column)
+    }
+
     fn name(&self, column: usize) -> Option<&str> {
         self.columns().get(column).map(|column| column.name())
     }

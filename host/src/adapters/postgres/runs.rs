@@ -19,12 +19,14 @@ const BEGIN: &str = concat!(
     runtime_columns!("labels"),
     ", fence
     ), intent AS (
-        INSERT INTO run_intents (run_id, game_id, op_source, source_ref, actor, policy_digest, started_at, expires_at,
-            fence, tenant, engine, container_id, image_ref)
-        SELECT $2, game_id, $3, $4, $5, $6, $7, $8, fence, tenant, engine, current_container_id, current_image_ref
+        INSERT INTO run_intents (run_id, game_id, op_source, source_ref, actor, policy_generation, policy_digest,
+            started_at, expires_at, fence, tenant, engine, container_id, image_ref)
+        SELECT $2, game_id, $3, $4, $5, $6, $7, $8, $9, fence, tenant, engine, current_container_id,
+            current_image_ref
         FROM begun
         ON CONFLICT (run_id) DO UPDATE SET game_id = excluded.game_id, op_source = excluded.op_source,
-            source_ref = excluded.source_ref, actor = excluded.actor, policy_digest = excluded.policy_digest,
+            source_ref = excluded.source_ref, actor = excluded.actor,
+            policy_generation = excluded.policy_generation, policy_digest = excluded.policy_digest,
             started_at = excluded.started_at, expires_at = excluded.expires_at, fence = excluded.fence,
             tenant = excluded.tenant, engine = excluded.engine, container_id = excluded.container_id,
             image_ref = excluded.image_ref, committed_at = NULL
@@ -63,7 +65,8 @@ fn begin_query(intent: &Intent) -> Query<'_> {
         .bind(storable(&intent.op_source))
         .bind(storable(&intent.source_ref))
         .bind(intent.actor.as_deref().map(storable))
-        .bind(intent.policy_digest.as_str())
+        .bind(intent.policy.generation.as_str())
+        .bind(intent.policy.digest.as_str())
         .bind(Moment::from(intent.started_at))
         .bind(Moment::from(intent.expires_at))
 }

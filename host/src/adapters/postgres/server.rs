@@ -80,6 +80,8 @@ pub(super) fn limited(connect: PgConnectOptions, options: PostgresOptions) -> Pg
         ("tcp_keepalives_idle", keepalive.to_string()),
         ("tcp_keepalives_interval", keepalive.div_ceil(3).to_string()),
         ("tcp_keepalives_count", "3".to_owned()),
+        // What the statements are made for.
+        ("default_transaction_isolation", "read committed".to_owned()),
         // Compiling a plan pays for no statement of ours.
         ("jit", "off".to_owned()),
     ])

@@ -1,6 +1,7 @@
 //! A disposition as columns.
 
 use super::micros;
+use crate::model::GenerationId;
 use crate::ports::Disposition;
 
 /// The columns cleanup_wait_until, …_wait_reason, …_wait_generation, …_failed_attempts, …_parked_at, …_park_reason.
@@ -20,7 +21,7 @@ impl<'d> From<&'d Disposition> for Decided<'d> {
             Disposition::Wait { until, reason, generation, failed_attempts } => Self {
                 wait_until: Some(micros(*until)),
                 wait_reason: Some(reason),
-                wait_generation: generation.as_deref(),
+                wait_generation: generation.as_ref().map(GenerationId::as_str),
                 failed_attempts: i64::from(*failed_attempts),
                 ..Self::default()
             },

@@ -1,12 +1,12 @@
 //! Rows of `operation_log`.
 
-use super::{Reader, SqlRow};
+use super::{Reader, SqlRow, policy};
 use crate::model::{Author, EntryId, ErrorCode, Fault, Fence, LoggedOperation, OperationEntry, Outcome};
 use crate::ports::StoreError;
 
 /// Reads, in this order: run_id, id, game_id, tenant, op_kind, op_source, source_ref, actor, image_ref, container_id,
-/// outcome, error_code, error_message, started_at, finished_at, policy_digest, fence, author, fault_code,
-/// fault_message.
+/// outcome, error_code, error_message, started_at, finished_at, policy_generation, policy_digest, fence,
+/// author, fault_code, fault_message.
 pub(in crate::adapters) fn logged(row: &impl SqlRow) -> Result<LoggedOperation, StoreError> {
     let mut reader = Reader::new("operation_log", row);
     let run_id = reader.parsed()?;
@@ -26,7 +26,7 @@ pub(in crate::adapters) fn logged(row: &impl SqlRow) -> Result<LoggedOperation, 
         error_message: reader.string_or_null()?,
         started_at: reader.time()?,
         finished_at: reader.time()?,
-        policy_digest: reader.parsed()?,
+        policy: policy(&mut reader)?,
         fence: reader.count_or_null()?.map(Fence),
         author: reader.known(Author::from_text)?,
         fault: fault(&mut reader)?,

@@ -1,6 +1,6 @@
 //! Rows of `run_intents`.
 
-use super::{Reader, SqlRow};
+use super::{Reader, SqlRow, policy};
 use crate::model::{Fence, Intent, OpenRun};
 use crate::ports::StoreError;
 
@@ -13,7 +13,7 @@ pub(in crate::adapters) fn open_run(row: &impl SqlRow) -> Result<OpenRun, StoreE
         op_source: reader.string()?,
         source_ref: reader.string()?,
         actor: reader.string_or_null()?,
-        policy_digest: reader.parsed()?,
+        policy: policy(&mut reader)?,
         started_at: reader.time()?,
         expires_at: reader.time()?,
     };

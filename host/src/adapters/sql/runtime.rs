@@ -2,12 +2,20 @@
 
 use super::{Reader, SqlRow};
 use crate::model::{CleanupState, Hold, Parked, RuntimeRecord, Status, TrackedRuntime};
-use crate::ports::StoreError;
+use crate::ports::{Standing, StoreError};
 
 /// Reads the columns of `runtime_columns!`.
 pub(in crate::adapters) fn tracked(row: &impl SqlRow) -> Result<TrackedRuntime, StoreError> {
     let mut reader = Reader::new("runtime_records", row);
     Ok(TrackedRuntime { record: record(&mut reader)?, cleanup: cleanup(&mut reader)? })
+}
+
+/// Reads the same, and after it how many revocations there are of a policy.
+pub(in crate::adapters) fn with_standing(row: &impl SqlRow) -> Result<(TrackedRuntime, Standing), StoreError> {
+    let mut reader = Reader::new("runtime_records", row);
+    let tracked = TrackedRuntime { record: record(&mut reader)?, cleanup: cleanup(&mut reader)? };
+    let standing = if reader.count::<u64>()? == 0 { Standing::Good } else { Standing::Revoked };
+    Ok((tracked, standing))
 }
 
 fn record(reader: &mut Reader<'_, impl SqlRow>) -> Result<RuntimeRecord, StoreError> {
@@ -32,7 +40,7 @@ fn cleanup(reader: &mut Reader<'_, impl SqlRow>) -> Result<CleanupState, StoreEr
     Ok(CleanupState {
         wait_until: reader.time_or_null()?,
         wait_reason: reader.string_or_null()?,
-        wait_generation: reader.string_or_null()?,
+        wait_generation: reader.parsed_or_null()?,
         failed_attempts: reader.count()?,
         parked: parked(reader)?,
         hold: hold(reader)?,

@@ -22,9 +22,9 @@ impl SqliteOperationLog {
 /// The update changes nothing; it is there to make the first entry's id the answer in one statement. A trigger
 /// closes the run.
 const APPEND: &str = "INSERT INTO operation_log (run_id, game_id, tenant, op_kind, op_source, source_ref, actor,
-        image_ref, container_id, outcome, error_code, error_message, started_at, finished_at, policy_digest,
-        fence, author, fault_code, fault_message)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+        image_ref, container_id, outcome, error_code, error_message, started_at, finished_at, policy_generation,
+        policy_digest, fence, author, fault_code, fault_message)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
     ON CONFLICT (run_id) DO UPDATE SET run_id = run_id
     RETURNING id";
 
@@ -32,8 +32,8 @@ const NOTE_FAULT: &str =
     "UPDATE operation_log SET fault_code = ?2, fault_message = ?3 WHERE id = ?1 AND fault_code IS NULL";
 
 const LIST: &str = "SELECT run_id, id, game_id, tenant, op_kind, op_source, source_ref, actor, image_ref,
-        container_id, outcome, error_code, error_message, started_at, finished_at, policy_digest, fence, author,
-        fault_code, fault_message
+        container_id, outcome, error_code, error_message, started_at, finished_at, policy_generation, policy_digest,
+        fence, author, fault_code, fault_message
     FROM operation_log WHERE id < ";
 
 const PRUNE: &str = "DELETE FROM operation_log WHERE id IN (
@@ -58,7 +58,8 @@ impl OperationLog for SqliteOperationLog {
             .bind(entry.error_message.as_deref())
             .bind(micros(entry.started_at))
             .bind(micros(entry.finished_at))
-            .bind(entry.policy_digest.as_str())
+            .bind(entry.policy.generation.as_str())
+            .bind(entry.policy.digest.as_str())
             .bind(entry.fence.map(|fence| number(fence.0)))
             .bind(entry.author.as_str())
             .bind(fault.map(|fault| fault.code.as_str()))

@@ -6,13 +6,13 @@ use sqlx::sqlite::SqliteRow;
 
 use super::walk::Walk;
 use super::{Connections, Query, error, runs, walk};
-use crate::adapters::sql::{Decided, Reader, micros, number, readable, runtime_columns, tracked};
+use crate::adapters::sql::{Decided, Reader, micros, number, readable, runtime_columns, tracked, with_standing};
 use crate::model::{
-    Begun, Census, ContainerId, EngineName, Fence, GameId, Hold, Intent, OpenRun, Registration, RunId, RuntimeRecord,
-    Status, TenantId, Timestamp, TrackedRuntime,
+    Begun, Census, ContainerId, EngineName, Fence, GameId, GenerationId, Hold, Intent, OpenRun, PolicyRef,
+    Registration, RunId, RuntimeRecord, Status, TenantId, Timestamp, TrackedRuntime,
 };
 use crate::ports::{
-    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, StatusChange,
+    CasError, Claim, Disposition, DueCursor, DuePage, RecordFilter, RecordStore, RegisterError, Standing, StatusChange,
     StoreError,
 };
 
@@ -32,6 +32,12 @@ impl SqliteRecords {
 
 const GET: &str = concat!("SELECT ", runtime_columns!("labels"), " FROM runtime_records WHERE game_id = ?1");
 
+const GET_FOR_EFFECT: &str = concat!(
+    "SELECT ",
+    runtime_columns!("labels"),
+    ", EXISTS (SELECT 1 FROM policy_revocations WHERE subject IN (?2, ?3)) FROM runtime_records WHERE game_id = ?1"
+);
+
 /// One statement when all is as expected; why it changed nothing is asked only when it did.
 const CHANGE: &str = concat!(
     "UPDATE runtime_records SET status = ?2, last_op_at = ?3, version = version + 1,
@@ -49,6 +55,7 @@ const CHANGE: &str = concat!(
         cleanup_park_reason = CASE WHEN ?8 THEN NULL ELSE cleanup_park_reason END
     WHERE game_id = ?1 AND status = ?6 AND current_container_id IS ?7 AND fence <= ?4
         AND (cleanup_hold_reason IS NULL OR cleanup_hold_until <= ?3)
+        AND NOT EXISTS (SELECT 1 FROM policy_revocations WHERE subject IN (?9, ?10))
     RETURNING ",
     runtime_columns!("labels")
 );
@@ -82,7 +89,8 @@ const DISPOSE: &str = "UPDATE runtime_records SET cleanup_wait_until = ?3, clean
 
 const VOID_WAITS: &str = "UPDATE runtime_records SET cleanup_wait_until = NULL, cleanup_wait_reason = NULL,
         cleanup_wait_generation = NULL
-    WHERE tenant = ?1 AND cleanup_wait_generation IS NOT NULL AND cleanup_wait_generation <> ?2";
+    WHERE tenant = ?1 AND cleanup_wait_generation IS NOT NULL 
+        AND cleanup_wait_generation NOT IN (SELECT value FROM json_each(?2))";
 
 const TENANTS: &str = "SELECT DISTINCT tenant FROM runtime_records ORDER BY tenant";
 
@@ -100,6 +108,16 @@ impl RecordStore for SqliteRecords {
     async fn get(&self, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError> {
         let row = self.connections.read_one(sqlx::query(GET).bind(game.as_str())).await?;
         row.as_ref().map(tracked).transpose()
+    }
+
+    async fn get_for_effect(
+        &self,
+        game: &GameId,
+        policy: &PolicyRef,
+    ) -> Result<Option<(TrackedRuntime, Standing)>, StoreError> {
+        let query = sqlx::query(GET_FOR_EFFECT).bind(game.as_str());
+        let query = query.bind(policy.generation.as_str()).bind(policy.digest.as_str());
+        self.connections.read_one(query).await?.as_ref().map(with_standing).transpose()
     }
 
     async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
@@ -201,8 +219,10 @@ impl RecordStore for SqliteRecords {
         Ok(self.connections.write(dispose_query(game, version, disposition)).await? > 0)
     }
 
-    async fn void_waits(&self, tenant: &TenantId, generation: &str) -> Result<u64, StoreError> {
-        self.connections.write(sqlx::query(VOID_WAITS).bind(tenant.as_str()).bind(generation)).await
+    async fn void_waits(&self, tenant: &TenantId, serving: &[GenerationId]) -> Result<u64, StoreError> {
+        let serving: Vec<_> = serving.iter().map(GenerationId::as_str).collect();
+        let serving = serde_json::Value::from(serving).to_string();
+        self.connections.write(sqlx::query(VOID_WAITS).bind(tenant.as_str()).bind(serving)).await
     }
 
     async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
@@ -250,15 +270,19 @@ impl SqliteRecords {
             return Ok(tracked(&row).map_err(error::of_answer)?.record);
         }
         let current = fetch(&mut transaction, sqlx::query(GET).bind(change.game_id.as_str())).await?;
-        let current = tracked(&current.ok_or(CasError::NotFound)?)?.record;
-        if current.status != change.expected_status || current.container_id != change.expected_container {
+        let current = tracked(&current.ok_or(CasError::NotFound)?)?;
+        let found = &current.record;
+        if found.status != change.expected_status || found.container_id != change.expected_container {
             return Err(CasError::Conflict);
         }
         let seen = fetch(&mut transaction, sqlx::query(FENCE).bind(change.game_id.as_str())).await?;
         let seen: u64 = Reader::new("runtime_records", &seen.ok_or(CasError::NotFound)?).count()?;
-        match seen > change.fence.0 {
-            true => Err(CasError::Superseded),
-            false => Err(CasError::Held),
+        if seen > change.fence.0 {
+            return Err(CasError::Superseded);
+        }
+        match current.cleanup.hold.is_some_and(|hold| hold.is_active(change.at)) {
+            true => Err(CasError::Held),
+            false => Err(CasError::Revoked),
         }
     }
 }
@@ -278,6 +302,8 @@ fn change_query(change: &StatusChange) -> Query<'_> {
         .bind(change.expected_status.as_str())
         .bind(change.expected_container.as_ref().map(|container| container.as_str()))
         .bind(voids)
+        .bind(change.policy.generation.as_str())
+        .bind(change.policy.digest.as_str())
 }
 
 async fn current(connection: &mut SqliteConnection, game: &GameId) -> Result<Option<TrackedRuntime>, StoreError> {
@@ -362,7 +388,7 @@ fn put_query<'q>(row: &'q TrackedRuntime, labels: &'q str) -> Query<'q> {
         .bind(number(record.version))
         .bind(cleanup.wait_until.map(micros))
         .bind(cleanup.wait_reason.as_deref())
-        .bind(cleanup.wait_generation.as_deref())
+        .bind(cleanup.wait_generation.as_ref().map(GenerationId::as_str))
         .bind(i64::from(cleanup.failed_attempts))
         .bind(parked.map(|parked| micros(parked.at)))
         .bind(parked.map(|parked| &*parked.reason))

@@ -7,9 +7,9 @@ use crate::model::{Begun, Fence, Intent, OpenRun, RunId, Timestamp};
 use crate::ports::StoreError;
 
 /// Replaces an intent whose answer was lost: the new one has a fence of its own.
-const BEGIN: &str = "INSERT OR REPLACE INTO run_intents (run_id, game_id, op_source, source_ref, actor, policy_digest,
-        started_at, expires_at, tenant, engine, container_id, image_ref)
-    SELECT ?2, game_id, ?3, ?4, ?5, ?6, ?7, ?8, tenant, engine, current_container_id, current_image_ref
+const BEGIN: &str = "INSERT OR REPLACE INTO run_intents (run_id, game_id, op_source, source_ref, actor,
+        policy_generation, policy_digest, started_at, expires_at, tenant, engine, container_id, image_ref)
+    SELECT ?2, game_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, tenant, engine, current_container_id, current_image_ref
     FROM runtime_records WHERE game_id = ?1
     RETURNING fence";
 
@@ -35,7 +35,8 @@ pub(super) async fn begin(connections: &Connections, intent: &Intent) -> Result<
         .bind(&*intent.op_source)
         .bind(&*intent.source_ref)
         .bind(intent.actor.as_deref())
-        .bind(intent.policy_digest.as_str())
+        .bind(intent.policy.generation.as_str())
+        .bind(intent.policy.digest.as_str())
         .bind(micros(intent.started_at))
         .bind(micros(intent.expires_at));
     let Some(row) = query.fetch_all(&mut *transaction).await.map_err(error::of_read)?.pop() else {

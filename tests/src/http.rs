@@ -1,4 +1,6 @@
-//! A client that writes its bytes itself, so that it can also send what no decent client would.
+//! A client of the REST interface that writes its bytes itself, so that it can also send what no decent client would.
+
+#![allow(missing_docs, clippy::indexing_slicing, reason = "a client like any other, which fails its test")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,6 +68,32 @@ impl Client {
         let mut wire = self.connect().await;
         wire.write_all(request(method, path, headers, body).as_bytes()).await.unwrap();
         answer(&mut wire).await
+    }
+
+    /// Sends a body of another type than JSON.
+    pub async fn upload(&self, path: &str, media_type: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let length = body.len().to_string();
+        let mut all = vec![("Content-Type", media_type), ("Content-Length", &length)];
+        all.extend(headers);
+        let mut wire = self.connect().await;
+        wire.write_all(request("POST", path, &all, None).as_bytes()).await.unwrap();
+        // A server that refuses may close before it has read all.
+        wire.write_all(body).await.ok();
+        answer(&mut wire).await
+    }
+
+    /// The bytes of an answer's body.
+    pub async fn fetch(&self, path: &str) -> Vec<u8> {
+        let mut wire = self.connect().await;
+        wire.write_all(request("GET", path, &[], None).as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        tokio::time::timeout(PATIENCE, wire.read_to_end(&mut bytes)).await.unwrap().unwrap();
+        let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        bytes.split_off(head + 4)
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, &[], Some(&body.to_string())).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {

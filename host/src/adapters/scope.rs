@@ -1,0 +1,167 @@
+//! What each change makes of a scope. The stores read a scope and write it back as one; what the change is, and when it
+//! is refused, is the same in all of them.
+
+use crate::model::{PolicyArtifact, PolicyEvent, Rollout, RolloutCounts, TenantId};
+use crate::ports::{SwapError, SwapKind};
+
+/// Where a scope stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Scope {
+    /// The generation that serves it.
+    pub(super) current: Option<u64>,
+    /// How many generations it has had: they count from 1, and none is ever deleted.
+    pub(super) last: u64,
+    /// The rollout under way.
+    pub(super) rollout: Option<Rollout>,
+}
+
+/// A line of the history, but for who, when and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) event: PolicyEvent,
+    pub(super) from: Option<u64>,
+    pub(super) to: Option<u64>,
+}
+
+/// What a swap is asked to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Swap {
+    pub(super) expected: Option<u64>,
+    pub(super) to: u64,
+    pub(super) kind: SwapKind,
+}
+
+impl Scope {
+    /// One more generation; answers its number.
+    pub(super) fn stage(&mut self) -> u64 {
+        self.last = self.last.saturating_add(1);
+        self.last
+    }
+
+    /// Whether there is such a generation.
+    pub(super) fn has(&self, number: u64) -> bool {
+        (1..=self.last).contains(&number)
+    }
+
+    /// The rollout's generation, or else the newest, if it is neither the current nor the previous one.
+    pub(super) fn staged(&self, previous: Option<u64>) -> Option<u64> {
+        let tried = self.rollout.as_ref().map(|rollout| rollout.number);
+        let newest = (self.last > 0).then_some(self.last);
+        let mut candidates = [tried, newest].into_iter().flatten();
+        candidates.find(|number| Some(*number) != self.current && Some(*number) != previous)
+    }
+
+    pub(super) fn swap(&mut self, swap: Swap, is_revoked: bool) -> Result<Vec<Line>, SwapError> {
+        let Swap { expected, to, kind } = swap;
+        self.permits(expected, to, is_revoked)?;
+        let is_tried = self.rollout.as_ref().is_some_and(|rollout| rollout.number == to);
+        let event = match kind {
+            SwapKind::Bind => PolicyEvent::Bound,
+            SwapKind::RollBack => PolicyEvent::RolledBack,
+            SwapKind::Promote if is_tried => PolicyEvent::Promoted,
+            SwapKind::Promote => return Err(SwapError::Rollout("the generation is not being rolled out")),
+        };
+        let mut lines = Vec::new();
+        if !is_tried {
+            lines.extend(self.give_up());
+        }
+        self.rollout = None;
+        lines.push(Line { event, from: self.current.replace(to), to: Some(to) });
+        Ok(lines)
+    }
+
+    pub(super) fn unbind(&mut self, expected: u64) -> Result<Vec<Line>, SwapError> {
+        self.expects(Some(expected))?;
+        let mut lines: Vec<_> = self.give_up().into_iter().collect();
+        lines.push(Line { event: PolicyEvent::Unbound, from: self.current.take(), to: None });
+        Ok(lines)
+    }
+
+    pub(super) fn start_rollout(
+        &mut self,
+        expected: Option<u64>,
+        rollout: &Rollout,
+        is_revoked: bool,
+    ) -> Result<Vec<Line>, SwapError> {
+        self.permits(expected, rollout.number, is_revoked)?;
+        if self.current == Some(rollout.number) {
+            return Err(SwapError::Rollout("the generation is the current one already"));
+        }
+        if self.rollout.is_some() {
+            return Err(SwapError::Rollout("a rollout is under way already"));
+        }
+        self.rollout = Some(Rollout { counts: RolloutCounts::default(), ..rollout.clone() });
+        Ok(vec![self.line(PolicyEvent::RolloutStarted, rollout.number)])
+    }
+
+    /// None if that rollout is not under way.
+    pub(super) fn end_rollout(&mut self, number: u64) -> Option<Line> {
+        self.tried(number)?;
+        self.give_up()
+    }
+
+    /// None if that rollout is not under way.
+    pub(super) fn count(&mut self, number: u64, seen: &RolloutCounts) -> Option<RolloutCounts> {
+        let counts = &mut self.tried(number)?.counts;
+        counts.runs = counts.runs.saturating_add(seen.runs);
+        counts.faults = counts.faults.saturating_add(seen.faults);
+        counts.divergences = counts.divergences.saturating_add(seen.divergences);
+        Some(*counts)
+    }
+
+    /// A generation was revoked. What serves goes on to serve, without effect.
+    pub(super) fn revoke(&mut self, number: u64) -> Option<Line> {
+        let is_tried = self.tried(number).is_some();
+        if is_tried {
+            self.rollout = None;
+        }
+        (is_tried || self.current == Some(number)).then(|| self.line(PolicyEvent::Revoked, number))
+    }
+
+    fn tried(&mut self, number: u64) -> Option<&mut Rollout> {
+        self.rollout.as_mut().filter(|rollout| rollout.number == number)
+    }
+
+    fn give_up(&mut self) -> Option<Line> {
+        let rollout = self.rollout.take()?;
+        Some(self.line(PolicyEvent::RolloutEnded, rollout.number))
+    }
+
+    fn line(&self, event: PolicyEvent, number: u64) -> Line {
+        Line { event, from: self.current, to: Some(number) }
+    }
+
+    fn permits(&self, expected: Option<u64>, number: u64, is_revoked: bool) -> Result<(), SwapError> {
+        if !self.has(number) {
+            return Err(SwapError::NotFound(number));
+        }
+        self.expects(expected)?;
+        match is_revoked {
+            true => Err(SwapError::Revoked(number)),
+            false => Ok(()),
+        }
+    }
+
+    fn expects(&self, expected: Option<u64>) -> Result<(), SwapError> {
+        match self.current == expected {
+            true => Ok(()),
+            false => Err(SwapError::Conflict { current: self.current }),
+        }
+    }
+}
+
+/// Whether an event makes its generation the current one.
+pub(super) fn makes_current(event: PolicyEvent) -> bool {
+    matches!(event, PolicyEvent::Bound | PolicyEvent::RolledBack | PolicyEvent::Promoted)
+}
+
+/// What a component that is there already is called to whoever pushes it as `owner`'s. A tenant is not told what is
+/// another's.
+pub(super) fn known_as(known: &PolicyArtifact, owner: Option<&TenantId>) -> String {
+    let PolicyArtifact { name, version, .. } = known;
+    match &known.owner {
+        None => format!("the platform's {name} {version}"),
+        Some(tenant) if owner.is_none_or(|owner| owner == tenant) => format!("{tenant}'s {name} {version}"),
+        Some(_) => "another tenant's policy".to_owned(),
+    }
+}

@@ -1,0 +1,42 @@
+//! What a proper policy keeps of its fair share of throughput beside a tenant whose runs do harm, and how late runs
+//! are stopped that compute in a crowd.
+//!
+//! The share is half of what the tenant has alone; alone and beside take turns, so read the ratio. The aim is 0.9.
+
+#![allow(clippy::unwrap_used, missing_docs, clippy::disallowed_methods, reason = "a benchmark")]
+
+use std::time::Duration;
+
+use rtmanager_tests::neighbours::{ATTACKS, beside, lateness};
+
+const ROUNDS: u32 = 6;
+const SPAN: Duration = Duration::from_secs(1);
+
+fn main() {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(bench());
+}
+
+async fn bench() {
+    let rounds = std::env::var("RTMANAGER_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    println!("cleanups a second of one tenant on ports in memory, {rounds} rounds, alone and beside another in turns");
+    println!("{:<16} {:>10} {:>10} {:>22}", "the other's runs", "alone", "beside", "kept of its fair share");
+    for attack in ATTACKS {
+        let throughput = beside(attack, rounds, SPAN).await;
+        let rate = |cleanups: u64| cleanups as f64 / f64::from(rounds) / SPAN.as_secs_f64();
+        println!(
+            "{attack:<16} {:>10.0} {:>10.0} {:>22.2}",
+            rate(throughput.alone),
+            rate(throughput.beside),
+            throughput.kept()
+        );
+    }
+    for crowd in [1, 8, 32] {
+        let mut late: Vec<_> = Vec::new();
+        for _ in 0..rounds {
+            late.extend(lateness(crowd, Duration::from_millis(400)).await);
+        }
+        late.sort_unstable();
+        let (median, last) = (late.get(late.len() / 2).unwrap(), late.last().unwrap());
+        println!("{crowd} runs that compute for ever end {median:.1?} (median) to {last:.1?} after limits.run_time");
+    }
+}

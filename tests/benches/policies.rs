@@ -1,0 +1,208 @@
+//! What it costs to have policies that change: from the commit of a swap to the first run on it on every host, runs while
+//! swapping against runs while not, from the upload to the service, the load of code that is kept, and the memory of
+//! tenants with one policy and with one each.
+//!
+//! Absolute times drift on a shared machine, so what is compared takes turns; read the ratios. In the environment, for
+//! a quick run: `RTMANAGER_BENCH_SWAPS` (200) and `RTMANAGER_BENCH_TENANTS` (200).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a benchmark"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rtmanager::access::Caller;
+use rtmanager::adapters::system_clock::SystemRandomness;
+use rtmanager::compiler::{CodeCache, CodeCacheOptions, Compiler, CompilerOptions, PolicyLoader};
+use rtmanager::policies::{Bind, NewPolicy, PolicyId};
+use rtmanager::runtime::{DEFAULT_POLICY, Policy, Sandbox, SandboxOptions};
+use rtmanager_tests::bombs::many_sections;
+use rtmanager_tests::hosts::{Hosts, Replica, SCOPE};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rtmanager-cli");
+/// Runs of each phase.
+const RUNS: usize = 1_000;
+const PHASES: usize = 4;
+
+fn main() {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(bench());
+}
+
+async fn bench() {
+    let hosts = Hosts::open(PROGRAM).await;
+    convergence(&hosts, number("RTMANAGER_BENCH_SWAPS", 200)).await;
+    while_swapping(&hosts).await;
+    admission(&hosts).await;
+    hosts.close().await;
+    cached_load().await;
+    tenants(number("RTMANAGER_BENCH_TENANTS", 200));
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+fn quantile(spans: &mut [Duration], share: f64) -> Duration {
+    spans.sort_unstable();
+    spans[((spans.len() - 1) as f64 * share) as usize]
+}
+
+/// From the answer of the compare-and-set until both hosts would begin a run on the new generation.
+async fn convergence(hosts: &Hosts, swaps: usize) {
+    let tenant = SCOPE.parse().unwrap();
+    let mut spans = Vec::new();
+    for _ in 0..swaps {
+        let to = hosts.swap().await;
+        let began = Instant::now();
+        for host in [Replica::One, Replica::Two] {
+            while hosts.app(host).lifecycle.serving(&tenant).unwrap()[0].number() != Some(to) {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        }
+        spans.push(began.elapsed());
+    }
+    let [half, most] = [0.5, 0.99].map(|share| quantile(&mut spans, share));
+    println!("commit to the new generation on both hosts, {swaps} swaps on PostgreSQL: p50 {half:.1?}, p99 {most:.1?}");
+}
+
+async fn while_swapping(hosts: &Hosts) {
+    let (mut still, mut swapping) = (Vec::new(), Vec::new());
+    for _ in 0..PHASES {
+        runs(hosts, &mut still).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (others, stopped) = (hosts.clone(), stop.clone());
+        let swaps = tokio::spawn(async move {
+            while !stopped.load(Ordering::Relaxed) {
+                others.swap().await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        runs(hosts, &mut swapping).await;
+        stop.store(true, Ordering::Relaxed);
+        swaps.await.unwrap();
+    }
+    let count = still.len();
+    for share in [0.5, 0.99] {
+        let [still, swapping] = [&mut still, &mut swapping].map(|spans| quantile(spans, share));
+        let ratio = swapping.as_secs_f64() / still.as_secs_f64();
+        println!(
+            "cleanups, {count} each, p{:.0}: {still:.2?} without swaps, {swapping:.2?} with 50 a second: {ratio:.2} x (aim 1.1 at p99)",
+            share * 100.0
+        );
+    }
+}
+
+async fn runs(hosts: &Hosts, spans: &mut Vec<Duration>) {
+    for number in 0..RUNS {
+        let game = format!("bench-{}", number % 8);
+        hosts.stopped(&game, hosts.next(), Duration::ZERO).await;
+        let began = Instant::now();
+        let result = hosts.app(Replica::One).lifecycle.cleanup(rtmanager_tests::mock_host::request(&game, "cli")).await;
+        spans.push(began.elapsed());
+        assert!(result.error_code.is_none(), "{result:?}");
+    }
+}
+
+/// Everything that a new version of the default policy goes through, and until both hosts serve it.
+async fn admission(hosts: &Hosts) {
+    let caller = Caller::admin("bench");
+    let (mut spans, mut histories) = (Vec::new(), 0);
+    for number in 1..=5 {
+        let new = NewPolicy {
+            name: "upload".parse().unwrap(),
+            version: format!("1.{number}.0").parse().unwrap(),
+            owner: None,
+            component: many_sections(DEFAULT_POLICY, 100 + number),
+            signatures: Vec::new(),
+        };
+        let policies = &hosts.app(Replica::One).policies;
+        let began = Instant::now();
+        let pushed = policies.push(&caller, new).await.unwrap();
+        let uploaded = began.elapsed();
+        let bind = Bind {
+            policy: PolicyId::Digest(pushed.details.artifact.digest.clone()),
+            settings: Default::default(),
+            limits: Default::default(),
+            grants: None,
+            reason: "a benchmark".to_owned(),
+            expected: None,
+            accept_authority: true,
+            patience: Duration::from_secs(30),
+            leave_behind: false,
+        };
+        let bound = policies.bind(&caller, &"bench-tenant".parse().unwrap(), bind).await.unwrap();
+        spans.push((began.elapsed(), uploaded));
+        histories = bound.scenarios.histories;
+    }
+    spans.sort_unstable();
+    let (whole, uploaded) = spans[spans.len() / 2];
+    println!(
+        "upload to live on two hosts, the default policy, median of {}: {whole:.2?} (upload {uploaded:.2?}), {histories} safety scenarios (aim 2 s)",
+        spans.len()
+    );
+}
+
+async fn cached_load() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = CodeCacheOptions {
+        directory: directory.path().join("code"),
+        key_file: directory.path().join("code.key"),
+        bytes: 1 << 30,
+    };
+    let loader = || {
+        let sandbox = Sandbox::new(SandboxOptions { concurrent_runs: 4, ..SandboxOptions::default() }).unwrap();
+        let cache = CodeCache::open(&options, Arc::new(SystemRandomness)).unwrap();
+        PolicyLoader::new(
+            sandbox,
+            Compiler::new(CompilerOptions { program: PROGRAM.into(), ..Default::default() }),
+            Some(cache),
+        )
+    };
+    let began = Instant::now();
+    loader().load(DEFAULT_POLICY).await.unwrap();
+    let compiled = began.elapsed();
+    let mut spans = Vec::new();
+    for _ in 0..50 {
+        let loader = loader();
+        let began = Instant::now();
+        loader.load(DEFAULT_POLICY).await.unwrap();
+        spans.push(began.elapsed());
+    }
+    let half = quantile(&mut spans, 0.5);
+    println!("load of the default policy: compiled {compiled:.1?}, from the cache {half:.2?} (aim 5 ms)");
+}
+
+/// What each tenant's policy adds to the memory of a host.
+fn tenants(count: usize) {
+    let sandbox = Sandbox::new(SandboxOptions { concurrent_runs: 4, ..SandboxOptions::default() }).unwrap();
+    let first = sandbox.load(DEFAULT_POLICY).unwrap();
+    let before = resident();
+    let shared: Vec<Policy> = (0..count * 100).map(|_| first.clone()).collect();
+    let each = (resident() - before) as f64 / shared.len() as f64;
+    let before = resident();
+    let distinct: Vec<Policy> =
+        (0..count).map(|number| sandbox.load(&many_sections(DEFAULT_POLICY, number)).unwrap()).collect();
+    let own = (resident() - before) as f64 / distinct.len() as f64;
+    let fit = |bytes: f64| (1_u64 << 30) as f64 / bytes.max(1.0);
+    println!(
+        "tenants in a GiB: {:.0} with a policy of their own ({:.0} KiB each), {:.0} with one policy ({each:.0} bytes each)",
+        fit(own),
+        own / 1024.0,
+        fit(each)
+    );
+}
+
+/// Resident memory, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
