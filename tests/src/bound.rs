@@ -38,20 +38,25 @@ pub fn signed(at: Timestamp) -> Signed {
     Signed { at, actor: "tester".to_owned(), reason: "a test".to_owned() }
 }
 
+/// A component of the platform's, as version 1.0.0 of `name`.
+pub fn artifact(component: &[u8], name: &str, pushed_at: Timestamp) -> PolicyArtifact {
+    PolicyArtifact {
+        digest: PolicyDigest::of(component),
+        name: name.parse().expect("policy name"),
+        version: "1.0.0".parse().expect("version"),
+        owner: None,
+        size: component.len() as u64,
+        pushed_at,
+        pushed_by: "tester".to_owned(),
+    }
+}
+
 impl MockHost {
     /// Puts a component into the store, under a name that follows from it.
     pub async fn push(&self, component: &[u8]) -> PolicyDigest {
         let digest = PolicyDigest::of(component);
         let name = format!("p{}", &digest.as_str()[digest.as_str().len() - 12..]);
-        let artifact = PolicyArtifact {
-            digest: digest.clone(),
-            name: name.parse().expect("policy name"),
-            version: "1.0.0".parse().expect("version"),
-            owner: None,
-            size: component.len() as u64,
-            pushed_at: self.clock.now(),
-            pushed_by: "tester".to_owned(),
-        };
+        let artifact = artifact(component, &name, self.clock.now());
         self.store.policies().add(&artifact, component).await.expect("pushed");
         digest
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::bound::{plain, signed, with_setting};
+use crate::bound::{artifact, plain, signed, with_setting};
 use crate::fixtures::HOSTILE;
 use crate::mock_host::{ENGINE, IMAGE, container, labels};
 use crate::postgres::{Database, Postgres};
@@ -19,8 +19,8 @@ use rtmanager::api::{Server, Services};
 use rtmanager::app::{App, Stores};
 use rtmanager::config::{Config, Environment, Loaded, Sources};
 use rtmanager::model::{
-    BindingSpec, ContainerState, LiveStatus, OperationEntry, PolicyArtifact, PolicyDigest, PolicyRef, PolicyScope,
-    Registration, Signed, Status,
+    BindingSpec, ContainerState, LiveStatus, OperationEntry, PolicyDigest, PolicyRef, PolicyScope, Registration,
+    Signed, Status,
 };
 use rtmanager::ports::{ContainerEngine, RecordFilter, SwapKind};
 use rtmanager::runtime::DEFAULT_POLICY;
@@ -230,16 +230,7 @@ async fn bind_first(stores: &Stores) -> [PolicyRef; 2] {
     let signed: Signed = signed(stores.clock.now());
     let mut bound = Vec::new();
     for (spec, component, name) in [(default, DEFAULT_POLICY, "default"), (other, HOSTILE, "other")] {
-        let artifact = PolicyArtifact {
-            digest: spec.digest.clone(),
-            name: name.parse().unwrap(),
-            version: "1.0.0".parse().unwrap(),
-            owner: None,
-            size: component.len() as u64,
-            pushed_at: signed.at,
-            pushed_by: signed.actor.clone(),
-        };
-        stores.policies.add(&artifact, component).await.unwrap();
+        stores.policies.add(&artifact(component, name, signed.at), component).await.unwrap();
         let generation = stores.generations.stage(&scope, &spec, &signed).await.unwrap();
         bound.push(PolicyRef { generation: generation.id(), digest: spec.digest });
     }

@@ -27,5 +27,6 @@ pub mod processes;
 pub mod redis;
 pub mod scripted_gate;
 pub mod scripted_ports;
+pub mod seeded;
 pub mod sweeping;
 pub mod tapped;

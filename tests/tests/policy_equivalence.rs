@@ -11,7 +11,7 @@
 )]
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestCaseError};
+use proptest::test_runner::TestCaseError;
 use rtmanager::model::{
     ApiToken, AuditEvent, Ceiling, Divergence, DivergenceKind, Fence, GenerationId, PolicyArtifact, PolicyDigest,
     PolicyName, PolicyRef, PolicyScope, PolicyVersion, Revocation, Role, Rollout, RolloutCounts, RolloutGoal,
@@ -22,9 +22,12 @@ use rtmanager_tests::contracts::fixture::{
     artifact, at, component_digest, game, removal, run, scope, signed, spec, stopped, tenant,
 };
 use rtmanager_tests::contracts::{Stores, memory, postgres, sqlite};
+use rtmanager_tests::seeded::seeded;
 
 /// Versions, in no order of texts.
 const VERSIONS: [&str; 4] = ["1.0.0", "1.10.0", "1.9.0", "1.10.0-rc.1"];
+
+const SEED: u64 = 20;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -319,17 +322,10 @@ async fn same([one, other]: [Stores; 2], steps: &[Step]) -> Result<(), TestCaseE
     Ok(())
 }
 
-/// The same cases each time, so that a change is judged by itself; PROPTEST_RNG_SEED tries others.
-fn config(cases: u32) -> Config {
-    let given = Config::default();
-    let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(20) } else { given.rng_seed };
-    Config { cases, failure_persistence: None, rng_seed, ..given }
-}
-
 #[test]
 fn memory_and_sqlite_answer_alike() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    proptest!(config(64), |(steps in steps())| {
+    proptest!(seeded(64, SEED), |(steps in steps())| {
         runtime.block_on(async { same([memory().await, sqlite().await], &steps).await })?;
     });
 }
@@ -337,7 +333,7 @@ fn memory_and_sqlite_answer_alike() {
 #[test]
 fn memory_and_postgres_answer_alike() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    proptest!(config(48), |(steps in steps())| {
+    proptest!(seeded(48, SEED), |(steps in steps())| {
         runtime.block_on(async { same([memory().await, postgres().await], &steps).await })?;
     });
 }

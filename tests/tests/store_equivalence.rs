@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestCaseError};
+use proptest::test_runner::TestCaseError;
 use rtmanager::model::{
     EntryId, ErrorCode, Fault, Fence, Intent, Labels, LiveStatus, OpenRun, Outcome, Parked, Pause, PauseCause,
     PauseScope, Registration, Status,
@@ -23,6 +23,9 @@ use rtmanager_tests::contracts::fixture::{
     at, container, engine, entry, game, generation as generation_of, hold, intent, policy, run, stopped, tenant, token,
 };
 use rtmanager_tests::contracts::{Stores, memory, postgres, sqlite};
+use rtmanager_tests::seeded::seeded;
+
+const SEED: u64 = 20;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -394,17 +397,10 @@ async fn same<'s>(stores: [Stores; 2], steps: impl IntoIterator<Item = &'s Step>
     Ok(())
 }
 
-/// The same cases each time, so that a change is judged by itself; PROPTEST_RNG_SEED tries others.
-fn config(cases: u32) -> Config {
-    let given = Config::default();
-    let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(20) } else { given.rng_seed };
-    Config { cases, failure_persistence: None, rng_seed, ..given }
-}
-
 #[test]
 fn memory_and_sqlite_answer_alike() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    proptest!(config(96), |(steps in steps())| {
+    proptest!(seeded(96, SEED), |(steps in steps())| {
         runtime.block_on(async { same([memory().await, sqlite().await], &steps).await })?;
     });
 }
@@ -412,7 +408,7 @@ fn memory_and_sqlite_answer_alike() {
 #[test]
 fn memory_and_postgres_answer_alike() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    proptest!(config(64), |(steps in steps())| {
+    proptest!(seeded(64, SEED), |(steps in steps())| {
         let steps = steps.iter().filter(|step| !is_of_leases(step));
         runtime.block_on(async { same([memory().await, postgres().await], steps).await })?;
     });

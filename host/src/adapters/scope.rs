@@ -150,11 +150,6 @@ impl Scope {
     }
 }
 
-/// Whether an event makes its generation the current one.
-pub(super) fn makes_current(event: PolicyEvent) -> bool {
-    matches!(event, PolicyEvent::Bound | PolicyEvent::RolledBack | PolicyEvent::Promoted)
-}
-
 /// What a component that is there already is called to whoever pushes it as `owner`'s. A tenant is not told what is
 /// another's.
 pub(super) fn known_as(known: &PolicyArtifact, owner: Option<&TenantId>) -> String {

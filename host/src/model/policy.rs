@@ -257,6 +257,11 @@ impl PolicyEvent {
         Self::Unbound,
     ];
 
+    /// Whether it makes its generation the current one.
+    pub fn makes_current(self) -> bool {
+        matches!(self, Self::Bound | Self::RolledBack | Self::Promoted)
+    }
+
     /// The event as it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -240,8 +240,8 @@ fn trusted(key: &TrustedKey, revoked: bool) -> Option<signing::TrustedKey> {
 /// What is asked for, where it is within the ceiling and the host's limits; what is not asked for is the ceiling's.
 fn within(asked: &LimitOverrides, ceiling: &LimitOverrides, host: &Limits) -> Result<LimitOverrides, Error> {
     // A ceiling above this host's limits allows what the host does.
+    asked.apply(&host.narrowed(ceiling)).map_err(Error::Limits)?;
     let allowed = ceiling.at_most(host);
-    asked.apply(&allowed.apply(host).map_err(Error::Limits)?).map_err(Error::Limits)?;
     Ok(LimitOverrides {
         memory_bytes: asked.memory_bytes.or(allowed.memory_bytes),
         guest_time: asked.guest_time.or(allowed.guest_time),

@@ -57,8 +57,8 @@ impl Policies {
             .with("signatures", new.signatures.len());
         let (desk, by) = (self.clone(), caller.actor.clone());
         let pushing = async move { desk.add(new, digest, by).await };
-        let (artifact, is_new) = self.0.trail.audited(caller, deed, pushing).await?;
-        Ok(Pushed { details: self.details(artifact).await?, is_new })
+        let (artifact, authority, is_new) = self.0.trail.audited(caller, deed, pushing).await?;
+        Ok(Pushed { details: self.described(artifact, authority).await?, is_new })
     }
 
     /// The largest component that is taken, in bytes.
@@ -66,13 +66,18 @@ impl Policies {
         self.0.admission.component_bytes()
     }
 
-    async fn add(&self, new: NewPolicy, digest: PolicyDigest, by: String) -> Result<(PolicyArtifact, bool), Error> {
+    async fn add(
+        &self,
+        new: NewPolicy,
+        digest: PolicyDigest,
+        by: String,
+    ) -> Result<(PolicyArtifact, Authority, bool), Error> {
         let owner = new.owner.clone().map_or(PolicyScope::Default, PolicyScope::Tenant);
         let _busy = self.0.busy.enter(&owner)?;
         self.check_room(&new).await?;
         let size = u64::try_from(new.component.len()).unwrap_or(u64::MAX);
         // What it may be granted is decided when it is bound.
-        self.0.admission.check(new.component.clone(), &Grants::all(), &self.0.limits).await?;
+        let admitted = self.0.admission.check(new.component.clone(), &Grants::all(), &self.0.limits).await?;
         let is_new = self.0.policies.get(&digest).await?.is_none();
         let NewPolicy { name, version, owner, component, signatures } = new;
         let artifact =
@@ -81,7 +86,7 @@ impl Policies {
         for envelope in signatures {
             self.0.policies.add_signature(&artifact.digest, &envelope.to_json()).await?;
         }
-        Ok((artifact, is_new))
+        Ok((artifact, admitted.authority, is_new))
     }
 
     /// A tenant has room for so many components, and nobody's has more signatures than an envelope may have.
@@ -170,6 +175,10 @@ impl Policies {
 
     async fn details(&self, artifact: PolicyArtifact) -> Result<PolicyDetails, Error> {
         let authority = authority(self.component(&artifact.digest).await?).await?;
+        self.described(artifact, authority).await
+    }
+
+    async fn described(&self, artifact: PolicyArtifact, authority: Authority) -> Result<PolicyDetails, Error> {
         let envelopes = self.0.policies.signatures(&artifact.digest).await?;
         let envelopes = envelopes.iter().filter_map(|text| Envelope::parse(text.as_bytes()).ok());
         let signers = envelopes.flat_map(|envelope| envelope.key_ids().map(str::to_owned).collect::<Vec<_>>());

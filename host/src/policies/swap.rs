@@ -4,9 +4,7 @@ use super::AuthorityChange;
 use super::authority::Extent;
 use super::{Error, PAGE, Policies, Replica, may_change, may_see};
 use crate::access::{Action, Caller, Deed, permit};
-use crate::model::{
-    Ceiling, Divergence, Generation, PolicyArtifact, PolicyChange, PolicyEvent, PolicyScope, Revocation, Signed,
-};
+use crate::model::{Ceiling, Divergence, Generation, PolicyArtifact, PolicyChange, PolicyScope, Revocation, Signed};
 use crate::ports::{ScopeState, SwapError, SwapKind};
 
 /// Where to go back to.
@@ -81,8 +79,7 @@ impl Policies {
             let page = self.0.generations.history(scope, before, PAGE).await?;
             let Some(last) = page.last() else { return Ok(false) };
             before = Some(last.id);
-            let swapped = [PolicyEvent::Bound, PolicyEvent::Promoted, PolicyEvent::RolledBack];
-            if page.iter().any(|change| change.to == Some(number) && swapped.contains(&change.event)) {
+            if page.iter().any(|change| change.to == Some(number) && change.event.makes_current()) {
                 return Ok(true);
             }
         }

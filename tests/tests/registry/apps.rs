@@ -5,7 +5,7 @@ use rtmanager::adapters::system_clock::SystemClock;
 use rtmanager::app::{App, Stores};
 use rtmanager::config::{Config, Environment, Loaded, Sources};
 use rtmanager::lifecycle::Lifecycle;
-use rtmanager::model::{ContainerState, LiveStatus, PolicyArtifact, Registration, Timestamp};
+use rtmanager::model::{ContainerState, LiveStatus, Registration, Timestamp};
 use rtmanager::ports::{ContainerEngine, GenerationStore, SwapKind};
 use rtmanager_tests::mock_host::{ENGINE, IMAGE, labels, request};
 use rtmanager_tests::postgres::Postgres;
@@ -31,16 +31,11 @@ async fn app(place: &Place, engine: &MemoryEngine) -> App {
 
 /// As whoever manages policies does it, in a process of its own.
 async fn bind(stores: &Stores, spec: &BindingSpec, component: &[u8], name: &str) -> u64 {
-    let artifact = PolicyArtifact {
-        digest: spec.digest.clone(),
-        name: name.parse().unwrap(),
-        version: "1.0.0".parse().unwrap(),
-        owner: None,
-        size: component.len() as u64,
-        pushed_at: Timestamp::from_micros(1),
-        pushed_by: "tester".to_owned(),
-    };
-    stores.policies.add(&artifact, component).await.unwrap();
+    stores
+        .policies
+        .add(&rtmanager_tests::bound::artifact(component, name, Timestamp::from_micros(1)), component)
+        .await
+        .unwrap();
     let generations: &dyn GenerationStore = &*stores.generations;
     let signed = signed(stores.clock.now());
     let current = generations.state(&tenant_a()).await.unwrap().and_then(|state| state.current);

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use super::BASE;
 use super::site::{Site, container};
 use rtmanager_tests::http::Answer;
+use rtmanager_tests::seeded::seeded;
 
 /// One request: method, path with query, body.
 type Sent = (&'static str, String, Option<String>);
@@ -134,21 +135,13 @@ fn check(sent: &Sent, answer: &Answer) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The same requests each time, so that a change is judged by itself; PROPTEST_RNG_SEED tries others.
-fn seeded() -> Config {
-    let given = Config::default();
-    let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(9) } else { given.rng_seed };
-    Config { rng_seed, ..given }
-}
-
 #[test]
 fn whatever_is_sent_is_answered_and_never_with_a_fault_of_ours() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let site = runtime.block_on(Site::open());
     runtime.block_on(site.stopped("g-1", 40));
-    let config = Config { cases: 2_000, failure_persistence: None, ..seeded() };
     let statuses = RefCell::new(BTreeSet::new());
-    let ran = TestRunner::new(config).run(&sent(), |sent| {
+    let ran = TestRunner::new(seeded(2_000, 9)).run(&sent(), |sent| {
         let (method, path, body) = &sent;
         let answer = runtime.block_on(site.client.send(method, path, &[], body.as_deref()));
         statuses.borrow_mut().insert(answer.status);

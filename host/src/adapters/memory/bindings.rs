@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::State;
-use crate::adapters::scope::{Line, Scope, makes_current};
+use crate::adapters::scope::{Line, Scope};
 use crate::model::{
     Divergence, Generation, GenerationId, PolicyChange, PolicyName, PolicyScope, PolicyVersion, Revocation, Serving,
     Signed,
@@ -128,7 +128,7 @@ impl State {
     /// The last generation that served the scope but the current one, of those that are not revoked.
     fn previous(&self, name: &PolicyScope, current: Option<u64>) -> Option<u64> {
         let changes = self.bindings.history.iter().rev().filter(|(scope, _)| scope == name);
-        let mut served = changes.filter(|(_, change)| makes_current(change.event)).filter_map(|(_, change)| change.to);
+        let mut served = changes.filter(|(_, change)| change.event.makes_current()).filter_map(|(_, change)| change.to);
         served.find(|number| Some(*number) != current && !self.is_revoked_generation(name, *number))
     }
 }
