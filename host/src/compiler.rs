@@ -7,8 +7,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use crate::runtime::{CompiledCode, EngineFingerprint};
 
 mod cage;
@@ -16,12 +14,14 @@ mod child;
 mod code_cache;
 mod loader;
 mod order;
+mod places;
 mod process;
 mod room;
 
 pub use code_cache::{CacheError, CodeCache, CodeCacheOptions};
 pub use loader::{LoadFailure, PolicyLoader};
 pub use order::CompileOrder;
+use places::Places;
 
 /// Where Linux keeps the program that runs, even when its file was replaced since: the compiler is always of our build.
 const OURSELVES: &str = "/proc/self/exe";
@@ -35,7 +35,8 @@ pub struct CompilerOptions {
     pub time: Duration,
     /// Address space of the compiler, in bytes.
     pub memory_bytes: u64,
-    /// Components compiled at the same time; further ones wait.
+    /// Components compiled at the same time; further ones wait. Of two or more, one is kept for what is to serve; of one,
+    /// it has another besides.
     pub concurrency: usize,
     /// The largest component, in bytes.
     pub component_bytes: u64,
@@ -105,24 +106,37 @@ impl CompileError {
     }
 }
 
+/// What a component is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is bound and is to serve.
+    Serving,
+    /// Somebody uploads it, or asks what it is.
+    Examination,
+}
+
 /// Compiles components, a few at a time.
 pub struct Compiler {
     options: CompilerOptions,
-    places: Semaphore,
+    places: Places,
 }
 
 impl Compiler {
     /// Starts nothing yet.
     pub fn new(options: CompilerOptions) -> Self {
-        let places = Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        let places = Places::new(options.concurrency);
         Self { options, places }
     }
 
     /// Compiles a component for engines of this fingerprint. Waits for a place first, without a limit: those before it
-    /// have theirs.
-    pub async fn compile(&self, component: &[u8], engine: EngineFingerprint) -> Result<CompiledCode, CompileError> {
-        // The semaphore is never closed.
-        let _place = self.places.acquire().await.ok();
+    /// have theirs. What is to serve waits for no examination.
+    pub async fn compile(
+        &self,
+        component: &[u8],
+        engine: EngineFingerprint,
+        purpose: Purpose,
+    ) -> Result<CompiledCode, CompileError> {
+        let _place = self.places.take(purpose).await;
         let options = &self.options;
         let compiled = tokio::time::timeout(options.time, process::compile(options, component));
         let mut output = compiled.await.unwrap_or(Err(CompileError::TooSlow(options.time)))?;

@@ -1,4 +1,4 @@
-//! A proper policy beside a tenant whose runs do harm as fast as they can: what is left of its throughput.
+//! A proper policy beside tenants whose runs do harm as fast as they can: what is left of its throughput.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,42 +12,97 @@ use crate::fixtures::HOSTILE;
 use crate::mock_host::{MockHost, TenantPolicy, container, request};
 
 /// Who runs the hostile policy.
-pub const HOSTILE_TENANT: &str = "tenant-h";
-/// What it does: computes, sleeps in a host call, grows its memory, floods the host with calls.
-pub const ATTACKS: [&str; 4] = ["busy-loop", "sleep", "memory-growth", "call-flood"];
+pub const HOSTILE_TENANT: &str = HOSTILE_TENANTS[0];
+/// Likewise where several do.
+const HOSTILE_TENANTS: [&str; 3] = ["tenant-h", "tenant-i", "tenant-j"];
+/// What it does: computes, uses up the stack and the memory; floods the host with calls, lines, entries and handles, with
+/// little and with much in each; ends at once; sleeps in a host call.
+pub const ATTACKS: [&str; 17] = [
+    "busy-loop",
+    "deep-recursion",
+    "memory-growth",
+    "call-flood",
+    "log-flood",
+    "entry-flood",
+    "lease-flood",
+    "print-flood",
+    "handle-flood",
+    "giant-log",
+    "giant-message",
+    "giant-random",
+    "giant-poll",
+    "trap-before-lease",
+    "panic",
+    "exit",
+    "sleep",
+];
+/// Tenants that do this beside one another: what is left for each is less, and as equal.
+pub const SEVERAL: [&str; 3] = ["call-flood", "busy-loop", "panic"];
 
 /// Runs that the proper tenant has under way at once,
 const PROPER: u64 = 8;
-/// and that the other one tries to have.
+/// and that each other one tries to have.
 const HARMFUL: u64 = 40;
 
-/// Cleanups in one span of time each: by the proper tenant alone, and beside the other.
+/// Cleanups by the proper tenant, alone and beside others.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Throughput {
     /// Alone.
-    pub alone: u64,
-    /// Beside the other.
-    pub beside: u64,
+    pub alone: Done,
+    /// Beside the others.
+    pub beside: Done,
+    /// How many others.
+    pub others: u32,
+}
+
+/// What was done in spans of the same length.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Done {
+    /// Cleanups.
+    pub cleanups: f64,
+    /// What this process had of the processors meanwhile.
+    pub processors: Duration,
 }
 
 impl Throughput {
-    /// What it keeps of its fair share, which is half of what it has alone.
+    /// What it keeps of its fair share, which is an equal part of what it has alone: beside one other, half of it.
     pub fn kept(&self) -> f64 {
-        2.0 * self.beside as f64 / self.alone as f64
+        f64::from(self.others + 1) * self.beside.cleanups / self.alone.cleanups
+    }
+
+    /// The same of what this process has of the processors: what else runs on the machine is not these tenants' doing.
+    pub fn kept_of_processors(&self) -> f64 {
+        self.kept() * self.alone.processors.as_secs_f64() / self.beside.processors.as_secs_f64()
     }
 }
 
-/// Counts cleanups beside an attack, alone and beside in turns, in so many rounds of twice this span.
-pub async fn beside(attack: &'static str, rounds: u32, span: Duration) -> Throughput {
-    let mut total = Throughput::default();
+impl std::ops::AddAssign for Done {
+    fn add_assign(&mut self, more: Self) {
+        self.cleanups += more.cleanups;
+        self.processors += more.processors;
+    }
+}
+
+/// What the process has used of processors.
+pub fn cpu_time() -> Duration {
+    let used = |path: std::path::PathBuf| {
+        let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+        Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
+    };
+    std::fs::read_dir("/proc/self/task").expect("/proc").map(|task| used(task.expect("a task").path())).sum()
+}
+
+/// Counts cleanups beside attacks by a tenant each, alone and beside in turns, in so many rounds of twice this span.
+pub async fn beside(attacks: &[&'static str], rounds: u32, span: Duration) -> Throughput {
+    let mut total = Throughput { others: attacks.len() as u32, ..Throughput::default() };
     for round in 0..rounds {
         let alone_first = round % 2 == 0;
         if alone_first {
-            total.alone += cleanups(None, span).await;
+            total.alone += cleanups(&[], span).await;
         }
-        total.beside += cleanups(Some(attack), span).await;
+        total.beside += cleanups(attacks, span).await;
         if !alone_first {
-            total.alone += cleanups(None, span).await;
+            total.alone += cleanups(&[], span).await;
         }
     }
     total
@@ -55,18 +110,24 @@ pub async fn beside(attack: &'static str, rounds: u32, span: Duration) -> Throug
 
 /// A host on which one tenant's policy does `mode`; everybody else has the default policy.
 pub async fn host_beside(mode: &'static str, limits: Limits, harmful_games: u64) -> MockHost {
-    let tenant = TenantPolicy {
-        tenant: HOSTILE_TENANT,
-        policy: HOSTILE,
-        settings: vec![("mode", mode)],
-        limits: limits.clone(),
-    };
-    let host = MockHost::builder().limits(limits).real_workers().tenant(tenant).build();
+    host_among(&[mode], limits, harmful_games).await
+}
+
+/// The same for several tenants, of which the nth has the nth so many harmful games.
+async fn host_among(modes: &[&'static str], limits: Limits, harmful_games: u64) -> MockHost {
+    let mut host = MockHost::builder().limits(limits.clone()).real_workers();
+    for (tenant, mode) in HOSTILE_TENANTS.into_iter().zip(modes) {
+        let (settings, limits) = (vec![("mode", *mode)], limits.clone());
+        host = host.tenant(TenantPolicy { tenant, policy: HOSTILE, settings, limits });
+    }
+    let host = host.build();
     for n in 0..PROPER {
         host.stopped(&proper(n), &container(n)).await;
     }
-    for n in 0..harmful_games {
-        host.stopped_of(HOSTILE_TENANT, &harmful(n), &container(1_000 + n)).await;
+    for (tenant, first) in HOSTILE_TENANTS.into_iter().zip((0..).step_by(harmful_games as usize)).take(modes.len()) {
+        for n in first..first + harmful_games {
+            host.stopped_of(tenant, &harmful(n), &container(1_000 + n)).await;
+        }
     }
     host
 }
@@ -81,24 +142,25 @@ pub fn harmful(n: u64) -> String {
     format!("harm-{n}")
 }
 
-async fn cleanups(attack: Option<&'static str>, span: Duration) -> u64 {
+async fn cleanups(attacks: &[&'static str], span: Duration) -> Done {
     // Runs that hang outlast the span, and are waited for afterwards.
     let limits = Limits { guest_time: Duration::from_millis(200), run_time: span * 2, ..Limits::default() };
-    let host = host_beside(attack.unwrap_or("busy-loop"), limits, HARMFUL).await;
+    let host = host_among(attacks, limits, HARMFUL).await;
     let stop = Arc::new(AtomicBool::new(false));
-    let harm = if attack.is_some() { repeat(&host, HARMFUL, harmful, &stop) } else { JoinSet::new() };
+    let harm = repeat(&host, HARMFUL * attacks.len() as u64, harmful, &stop);
     // Until the attack is in full swing.
     tokio::time::sleep(span / 4).await;
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), cpu_time());
     let work = repeat(&host, PROPER, proper, &stop);
     tokio::time::sleep_until(began + span).await;
     stop.store(true, Ordering::Relaxed);
-    let took = began.elapsed();
+    let (took, processors) = (began.elapsed(), cpu_time().saturating_sub(before));
     let done: u64 = work.join_all().await.into_iter().sum();
     harm.join_all().await;
     assert!(host.no_lease_is_held(), "a lease was not given back");
     // The timer may have been late.
-    (done as f64 * span.as_secs_f64() / took.as_secs_f64()) as u64
+    let part = span.as_secs_f64() / took.as_secs_f64();
+    Done { cleanups: done as f64 * part, processors: processors.mul_f64(part) }
 }
 
 /// Cleans up each game again and again until told to stop. Answers how often that ended in time.

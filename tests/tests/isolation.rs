@@ -15,13 +15,18 @@ use rtmanager::model::Outcome;
 use rtmanager::runtime::Limits;
 use rtmanager_tests::fixtures::HOSTILE;
 use rtmanager_tests::mock_host::{MockHost, TenantPolicy, container, request};
-use rtmanager_tests::neighbours::{ATTACKS, HOSTILE_TENANT, beside, harmful, host_beside, lateness, proper};
+use rtmanager_tests::neighbours::{
+    ATTACKS, HOSTILE_TENANT, SEVERAL, beside, cpu_time, harmful, host_beside, lateness, proper,
+};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Held by each test: they would share the turns of one sandbox, or the processors.
 static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Of the places for runs, a tenant takes so many.
+const CROWD: u64 = 28;
 
 /// Starts so many runs of the hostile tenant, each on a game of its own.
 fn start_harm(host: &MockHost, runs: u64) -> JoinSet<String> {
@@ -90,15 +95,6 @@ async fn a_crowd_that_computes_leaves_a_thread_for_others() {
     }
 }
 
-/// What the process has used of processors.
-fn cpu_time() -> Duration {
-    let used = |path: std::path::PathBuf| {
-        let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-        Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
-    };
-    std::fs::read_dir("/proc/self/task").unwrap().map(|task| used(task.unwrap().path())).sum()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_in_a_crowd_computes_for_at_most_50_ms_more_than_its_guest_time() {
     let _alone = ALONE.lock().await;
@@ -111,34 +107,49 @@ async fn a_run_in_a_crowd_computes_for_at_most_50_ms_more_than_its_guest_time() 
     assert!(each <= guest_time + Duration::from_millis(50), "each took {each:?}");
 }
 
-/// A machine that is busy with other things may be late for itself, so the best of five counts.
+/// As many runs as a tenant finds places for: the others' time begins when they find one. A machine that is busy with
+/// other things may be late for itself, so the best of five counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_in_a_crowd_ends_at_most_50_ms_after_its_run_time() {
     let _alone = ALONE.lock().await;
     let mut late = Vec::new();
     for _ in 0..5 {
-        let last = lateness(30, Duration::from_millis(500)).await.into_iter().max().unwrap();
+        let last = lateness(CROWD, Duration::from_millis(500)).await.into_iter().max().unwrap();
         if last <= Duration::from_millis(50) {
             return;
         }
         late.push(last);
     }
-    panic!("the last of 30 runs ended too late each time: {late:?}");
+    panic!("the last of {CROWD} runs ended too late each time: {late:?}");
 }
 
-/// The benchmark `isolation` measures it; this holds in an unoptimised build beside other work too.
+/// What the proper tenant keeps of its fair share beside these, at the best of four attempts: by the clock, or, since a
+/// machine that is busy with other things is unfair itself, by what this process has of the processors. The bound on the
+/// former is loose then; it fails where runs wait though a thread is idle. The benchmark `isolation` measures both.
+async fn keeps(attacks: &[&'static str]) {
+    let began = Instant::now();
+    let mut kept: Vec<(f64, f64)> = Vec::new();
+    let is_fair = |&(share, by_clock): &(f64, f64)| by_clock >= 0.6 || (share >= 0.6 && by_clock >= 0.4);
+    while !kept.iter().any(is_fair) {
+        assert!(kept.len() < 4, "beside {attacks:?}: {kept:?} of its fair share");
+        let throughput = beside(attacks, 2, Duration::from_millis(250)).await;
+        kept.push((throughput.kept_of_processors(), throughput.kept()));
+    }
+    println!("beside {attacks:?} it keeps {kept:.2?} of its fair share, {:.1?}", began.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proper_policy_keeps_its_share_beside_each_attack() {
     let _alone = ALONE.lock().await;
     for attack in ATTACKS {
-        let began = Instant::now();
-        let mut kept = Vec::new();
-        // Against a flood of calls it keeps a tenth on a machine that does nothing else: the aim is missed there.
-        let least = if attack == "call-flood" { 0.05 } else { 0.5 };
-        while kept.iter().all(|&kept| kept < least) {
-            kept.push(beside(attack, 2, Duration::from_millis(400)).await.kept());
-            assert!(kept.len() < 4, "{attack}: {kept:?} of its fair share");
-        }
-        println!("beside {attack} it keeps {kept:.2?} of its fair share, {:.1?}", began.elapsed());
+        keeps(&[attack]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proper_policy_keeps_its_share_beside_several_attacks() {
+    let _alone = ALONE.lock().await;
+    for several in 2..=SEVERAL.len() {
+        keeps(&SEVERAL[..several]).await;
     }
 }

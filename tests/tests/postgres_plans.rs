@@ -52,6 +52,17 @@ const ROWS: &str = "
         SELECT 'removed' || i, 'local', 'removed', '2020-01-01' FROM generate_series(1, 20000) AS i;
     VACUUM ANALYZE runtime_records";
 
+/// A scope that was swapped ten thousand times; what the server has not counted yet, it estimates.
+const SWAPS: &str = "
+    ALTER TABLE policy_history SET (autovacuum_enabled = off);
+    INSERT INTO policies (digest, name, version, owner, size, pushed_at, pushed_by)
+        SELECT repeat(i::text, 64), 'swapped', i || '.0.0', 'x', 1, now(), 'x' FROM generate_series(1, 2) AS i;
+    INSERT INTO policy_generations (scope, number, digest, settings, limits, grants, staged_at, staged_by, reason)
+        SELECT 'tenant-a', i, repeat(i::text, 64), '{}', '{}', '[]', now(), 'x', 'x' FROM generate_series(1, 2) AS i;
+    INSERT INTO policy_scopes (scope, current, last_generation, changed) VALUES ('tenant-a', 2, 2, 1);
+    INSERT INTO policy_history (scope, event, from_generation, to_generation, at, actor, reason)
+        SELECT 'tenant-a', 'bound', 1 + i % 2, 2 - i % 2, now(), 'x', 'x' FROM generate_series(1, 10000) AS i";
+
 struct Site {
     server: Postgres,
     store: PostgresStore,
@@ -59,13 +70,17 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
+        Self::with(ROWS).await
+    }
+
+    async fn with(rows: &'static str) -> Self {
         let server = Postgres::start_with(&EXPLAIN, |_| {});
         // One connection, so that a statement that is made often comes to have a plan for any values.
         let options = PostgresOptions { max_connections: NonZeroU32::MIN, ..PostgresOptions::default() };
         let options = PostgresOptions { statement_timeout: Duration::from_secs(60), ..options };
         let store = PostgresStore::connect(&server.url("postgres"), options).await.unwrap();
         let mut platform = PgConnection::connect(&server.url("postgres")).await.unwrap();
-        for statement in ROWS.split(';') {
+        for statement in rows.split(';') {
             sqlx::raw_sql(statement).execute(&mut platform).await.unwrap();
         }
         Self { server, store }
@@ -137,6 +152,21 @@ async fn no_statement_reads_more_rows_than_it_answers_or_counts() {
         })
         .await;
     assert!(!others.contains("Seq Scan on runtime_records"), "{others}");
+}
+
+/// Every host reads it at every swap, beside the runs that go on.
+#[tokio::test]
+async fn of_a_long_history_of_swaps_the_last_lines_are_read() {
+    let site = Site::with(SWAPS).await;
+    let read = site
+        .plans(async |store| {
+            let changes = store.generations().changed_since(0).await.unwrap();
+            assert_eq!(changes.states[0].previous.as_ref().map(|generation| generation.number), Some(1));
+        })
+        .await;
+    let scans: Vec<_> = read.lines().filter(|line| line.contains("on policy_history")).collect();
+    let is_short = |line: &&str| line.contains("Index Scan Backward") && line.contains("actual rows=1 ");
+    assert!(!scans.is_empty() && scans.iter().all(is_short), "{scans:#?}");
 }
 
 #[tokio::test]

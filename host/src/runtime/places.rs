@@ -2,10 +2,8 @@
 //! tenant find some, whatever another tenant's runs do.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 mod ledger;
 #[cfg(test)]
@@ -17,10 +15,9 @@ use ledger::{Ledger, Pool};
 
 /// So many places for runs at the same time. Half of them are for whoever comes first; the others are reserved in
 /// equal parts for the engines, so that runs which wait for a hung engine never take all. Of each part, a tenant holds
-/// at most as many as it leaves free.
+/// at most as many as it leaves free, and the last few only if it holds no others.
 pub(super) struct Places {
     ledger: Mutex<Ledger<oneshot::Sender<Place>>>,
-    since: Instant,
 }
 
 /// A place, given back when dropped.
@@ -28,16 +25,12 @@ pub(super) struct Place {
     places: Arc<Places>,
     whose: Whose,
     pool: Pool,
-    computed: Duration,
-    /// Of its tenant's credit, booked before.
-    advanced: Duration,
 }
 
 impl Places {
-    /// `workers` are the threads on which runs compute.
-    pub(super) fn new(places: u32, engines: &[EngineName], workers: u32) -> Arc<Self> {
-        let ledger = Ledger::new(usize::try_from(places).unwrap_or(usize::MAX), engines, workers);
-        Arc::new(Self { ledger: Mutex::new(ledger), since: Instant::now() })
+    pub(super) fn new(places: u32, engines: &[EngineName]) -> Arc<Self> {
+        let ledger = Ledger::new(usize::try_from(places).unwrap_or(usize::MAX), engines);
+        Arc::new(Self { ledger: Mutex::new(ledger) })
     }
 
     /// Waits for a place: for a run on `engine` one of its own or a shared one, otherwise a shared one. Tenants that
@@ -57,7 +50,7 @@ impl Places {
     }
 
     fn place(self: &Arc<Self>, whose: Whose, pool: Pool) -> Place {
-        Place { places: self.clone(), whose, pool, computed: Duration::ZERO, advanced: Duration::ZERO }
+        Place { places: self.clone(), whose, pool }
     }
 
     /// Gives what is free to those that wait.
@@ -74,36 +67,9 @@ impl Places {
     }
 }
 
-impl Place {
-    /// Whose run it is for.
-    pub(super) fn whose(&self) -> &Whose {
-        &self.whose
-    }
-
-    /// How long the run may compute before it is due to wait for others: so much of its tenant's credit, at most. It is
-    /// booked at once, since many runs that begin together would each spend it otherwise.
-    pub(super) fn advance(&mut self, most: Duration) -> Duration {
-        let now = self.places.since.elapsed();
-        let mut ledger = self.places.ledger();
-        let advance = ledger.credit(&self.whose, now).min(most);
-        ledger.charge(&self.whose, advance);
-        self.advanced = self.advanced.saturating_add(advance);
-        advance
-    }
-
-    /// Notes what the run has computed, to be booked with the end of the run.
-    pub(super) fn note_computed(&mut self, computed: Duration) {
-        self.computed = computed;
-    }
-}
-
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut ledger = self.places.ledger();
-        ledger.refund(&self.whose, self.advanced);
-        ledger.charge(&self.whose, self.computed);
-        ledger.give_back(&self.whose, self.pool);
-        drop(ledger);
+        self.places.ledger().give_back(&self.whose, self.pool);
         self.places.serve();
     }
 }

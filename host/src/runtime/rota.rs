@@ -29,6 +29,11 @@ impl<W> Rota<W> {
         }
     }
 
+    /// Puts the tenants whose key is least first; among equals, turns stay as they are.
+    pub(super) fn order_by<K: Ord>(&mut self, mut key: impl FnMut(&Whose) -> K) {
+        self.lines.make_contiguous().sort_by_cached_key(|(whose, _)| key(whose));
+    }
+
     /// The first waiter that can be `served`, of the first tenant that has one; that tenant's next turn comes after
     /// everybody else's.
     pub(super) fn next<T>(&mut self, mut served: impl FnMut(&Whose, &W) -> Option<T>) -> Option<(Whose, W, T)> {
@@ -63,6 +68,21 @@ mod tests {
         rota.push(&other, 11, |_| false);
         let served: Vec<_> = std::iter::from_fn(|| rota.next(|_, _| Some(())).map(|(_, waiter, ())| waiter)).collect();
         assert_eq!(served, [0, 10, 20, 1, 11, 2, 3]);
+    }
+
+    #[test]
+    fn the_tenant_with_the_least_comes_first_and_equals_take_turns() {
+        let [hog, first, second]: [Whose; 3] = ["hog", "first", "second"].map(|name| Some(name.parse().unwrap()));
+        let mut rota = Rota::new();
+        for (n, whose) in [&hog, &first, &second, &hog, &first, &second].into_iter().enumerate() {
+            rota.push(whose, n, |_| false);
+        }
+        let mut served = Vec::new();
+        while let Some((_, waiter, ())) = rota.next(|_, _| Some(())) {
+            served.push(waiter);
+            rota.order_by(|whose| *whose == hog);
+        }
+        assert_eq!(served, [0, 1, 2, 4, 5, 3]);
     }
 
     #[test]

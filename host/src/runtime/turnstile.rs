@@ -1,5 +1,5 @@
-//! Turns for runs that compute for long. There are fewer turns than threads, so that whatever policies compute, a
-//! thread is left for runs that do not, for timers and for callers.
+//! Turns for runs that compute for long, and for runs of tenants that have had more than others. There are fewer turns
+//! than threads, so that whatever policies compute, a thread is left for runs that do not, for timers and for callers.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -8,39 +8,49 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::rota::{Rota, Whose};
+use super::shares::Shares;
 use super::stopwatch::Stopwatch;
 
-/// What a run computes without a turn, if its tenant has the credit: a hundred times what the default policy takes,
-/// and less than a tick, so that a crowd of runs that begin at once holds up timers for little longer than one.
-pub(super) const FREE: Duration = Duration::from_millis(2);
+#[cfg(test)]
+mod tests;
 
-/// Hands out turns, to tenants in turns.
-pub(super) struct Turnstile(Mutex<Turns>);
+/// What a run computes without a turn, unless its tenant is held to turns: a hundred times what the default policy takes,
+/// and less than a tick.
+const FREE: Duration = Duration::from_millis(2);
+
+/// Hands out turns: to the tenant that has had least of the processors.
+pub(super) struct Turnstile {
+    turns: Mutex<Turns>,
+    since: Instant,
+}
 
 struct Turns {
     free: usize,
     waiting: Rota<oneshot::Sender<Turn>>,
+    shares: Shares,
 }
 
 /// A turn, given to the next one when dropped.
 struct Turn(Arc<Turnstile>);
 
-/// When one run is polled: at once while it is short, and otherwise in its turn, which lasts for one poll.
+/// When one run is polled: at once while it is short and its tenant has had no more than others, otherwise in its turn,
+/// which lasts for one poll.
 pub(super) struct Pace {
     turnstile: Arc<Turnstile>,
-    stopwatch: Arc<Stopwatch>,
     whose: Whose,
-    /// Computed without a turn.
-    free: Duration,
+    /// Its turn, from when the policy was polled in it to the end of that poll of the run.
+    turn: Mutex<Option<Turn>>,
 }
 
 impl Turnstile {
     /// For so many threads.
     pub(super) fn new(workers: u32) -> Arc<Self> {
-        let turns = usize::try_from(workers / 2).unwrap_or(1).max(1);
-        Arc::new(Self(Mutex::new(Turns { free: turns, waiting: Rota::new() })))
+        let free = usize::try_from(workers / 2).unwrap_or(1).max(1);
+        let turns = Turns { free, waiting: Rota::new(), shares: Shares::new() };
+        Arc::new(Self { turns: Mutex::new(turns), since: Instant::now() })
     }
 
     fn take(self: &Arc<Self>, whose: &Whose) -> Result<Turn, oneshot::Receiver<Turn>> {
@@ -54,22 +64,47 @@ impl Turnstile {
         Err(waiting)
     }
 
+    /// Whether its runs are to wait for their turns, however short they are.
+    fn holds(&self, whose: &Whose) -> bool {
+        let now = self.since.elapsed();
+        self.turns().shares.want(whose, now)
+    }
+
+    fn book(&self, whose: &Whose, computed: Duration) {
+        let now = self.since.elapsed();
+        let mut turns = self.turns();
+        turns.shares.book(whose, computed, now);
+        if computed > FREE {
+            turns.shares.note_long(whose, now);
+        }
+    }
+
     fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turns {
+    fn next(&mut self, now: Duration) -> Option<oneshot::Sender<Turn>> {
+        let Self { waiting, shares, .. } = self;
+        waiting.order_by(|whose| shares.see(whose, now));
+        let next = waiting.next(|_, waiter| (!waiter.is_closed()).then_some(()));
+        next.map(|(_, waiter, ())| waiter)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let next = {
+            let now = self.0.since.elapsed();
             let mut turns = self.0.turns();
-            let next = turns.waiting.next(|_, waiter| (!waiter.is_closed()).then_some(()));
+            let next = turns.next(now);
             if next.is_none() {
                 turns.free += 1;
             }
             next
         };
-        if let Some((_, waiter, ())) = next {
+        if let Some(waiter) = next {
             // One that does not wait any more passes it on by dropping it.
             drop(waiter.send(Turn(self.0.clone())));
         }
@@ -77,35 +112,53 @@ impl Drop for Turn {
 }
 
 impl Pace {
-    /// `free` is what the run may compute without a turn.
-    pub(super) fn new(turnstile: Arc<Turnstile>, stopwatch: Arc<Stopwatch>, whose: Whose, free: Duration) -> Self {
-        Self { turnstile, stopwatch, whose, free }
+    pub(super) fn new(turnstile: Arc<Turnstile>, whose: Whose) -> Self {
+        Self { turnstile, whose, turn: Mutex::new(None) }
     }
 
-    /// Polls a future of the run at its pace, by its stopwatch, which stands still while it waits for its turn.
-    pub(super) async fn keep<F: Future>(&self, future: F) -> F::Output {
-        let mut timed = std::pin::pin!(self.stopwatch.time(future));
-        let mut waiting = None;
+    /// Polls everything of a run: what its policy computes, and what the host does for it besides, which is most of a
+    /// run that ends at once. All of it is booked to the run's tenant.
+    pub(super) async fn book<F: Future>(&self, run: F) -> F::Output {
+        let mut run = std::pin::pin!(run);
         poll_fn(|context| {
-            let turn = ready!(self.poll_turn(&mut waiting, context));
-            let polled = timed.as_mut().poll(context);
+            let began = Instant::now();
+            let polled = run.as_mut().poll(context);
+            self.turnstile.book(&self.whose, began.elapsed());
+            let turn = self.turn().take();
             drop(turn);
             polled
         })
         .await
     }
 
-    /// Ready with none if the run needs no turn.
+    /// Polls the run's policy at its pace, by its stopwatch, which stands still while it waits for its turn. Within
+    /// [`Self::book`], which ends the turn: what settles a run, in the poll in which its policy ends, is done in it too.
+    pub(super) async fn keep<F: Future>(&self, stopwatch: &Stopwatch, policy: F) -> F::Output {
+        let mut timed = std::pin::pin!(stopwatch.time(policy));
+        let mut waiting = None;
+        poll_fn(|context| {
+            let turn = ready!(self.poll_turn(stopwatch, &mut waiting, context));
+            if turn.is_some() {
+                *self.turn() = turn;
+            }
+            timed.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Ready with none if the run needs no turn, or has one.
     fn poll_turn(
         &self,
+        stopwatch: &Stopwatch,
         waiting: &mut Option<oneshot::Receiver<Turn>>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Turn>> {
-        if self.stopwatch.elapsed() < self.free {
+        if self.turn().is_some() {
             return Poll::Ready(None);
         }
         let mut receiver = match waiting.take() {
             Some(receiver) => receiver,
+            None if stopwatch.elapsed() < FREE && !self.turnstile.holds(&self.whose) => return Poll::Ready(None),
             None => match self.turnstile.take(&self.whose) {
                 Ok(turn) => return Poll::Ready(Some(turn)),
                 Err(receiver) => receiver,
@@ -119,55 +172,8 @@ impl Pace {
             }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "test code")]
-
-    use super::*;
-
-    fn tenant(name: &str) -> Whose {
-        Some(name.parse().unwrap())
-    }
-
-    #[tokio::test]
-    async fn tenants_take_turns_and_one_that_gives_up_passes_its_on() {
-        let turnstile = Turnstile::new(2);
-        let turn = turnstile.take(&tenant("hog")).ok().unwrap();
-        let [mut second, given_up, mut third] = [(); 3].map(|()| turnstile.take(&tenant("hog")).err().unwrap());
-        let other = turnstile.take(&tenant("other")).err().unwrap();
-        drop(given_up);
-        drop(turn);
-        let turn = second.try_recv().unwrap();
-        drop(turn);
-        let turn = other.await.unwrap();
-        assert!(third.try_recv().is_err(), "one turn for two threads");
-        drop(turn);
-        drop(third.await.unwrap());
-        assert!(turnstile.take(&tenant("hog")).is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_short_run_needs_no_turn_unless_its_tenant_is_out_of_credit() {
-        let turnstile = Turnstile::new(2);
-        let _taken = turnstile.take(&tenant("hog")).ok().unwrap();
-        let run = |credit| Pace::new(turnstile.clone(), Arc::new(Stopwatch::new()), tenant("other"), credit);
-        run(FREE).keep(async {}).await;
-        let pace = run(Duration::ZERO);
-        let waits = tokio::time::timeout(Duration::from_millis(20), pace.keep(async {})).await;
-        assert!(waits.is_err());
-        assert_eq!(pace.stopwatch.elapsed(), Duration::ZERO, "waiting for a turn is not computing");
-    }
-
-    #[tokio::test]
-    async fn a_run_that_waits_holds_no_turn() {
-        let turnstile = Turnstile::new(2);
-        let pace =
-            Arc::new(Pace::new(turnstile.clone(), Arc::new(Stopwatch::new()), tenant("sleeper"), Duration::ZERO));
-        let sleeper = tokio::spawn(async move { pace.keep(std::future::pending::<()>()).await });
-        tokio::task::yield_now().await;
-        assert!(turnstile.take(&tenant("other")).is_ok());
-        sleeper.abort();
+    fn turn(&self) -> MutexGuard<'_, Option<Turn>> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

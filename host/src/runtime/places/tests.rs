@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn runs(places: &Arc<Places>, whose: &Whose, count: usize, span: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn a_tenant_whose_runs_hang_does_not_keep_anothers_waiting() {
-    let places = Places::new(16, &[], 2);
+    let places = Places::new(16, &[]);
     runs(&places, &tenant("hung"), 1_000, RUN_TIME);
     sleep(Duration::from_secs(1)).await;
     let neighbour = tenant("neighbour");
@@ -40,7 +40,7 @@ async fn a_tenant_whose_runs_hang_does_not_keep_anothers_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn a_place_that_comes_free_goes_to_the_tenant_that_has_none() {
-    let places = Places::new(4, &[], 2);
+    let places = Places::new(4, &[]);
     for (name, count) in [("first", 50), ("second", 50), ("third", 50)] {
         runs(&places, &tenant(name), count, RUN_TIME);
         sleep(Duration::from_secs(1)).await;
@@ -52,7 +52,7 @@ async fn a_place_that_comes_free_goes_to_the_tenant_that_has_none() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_gives_up_leaves_its_turn_to_the_next() {
-    let places = Places::new(1, &[], 2);
+    let places = Places::new(1, &[]);
     let whose = tenant("one");
     let place = places.take(&whose, None).await;
     assert!(timeout(Duration::from_secs(1), places.take(&whose, None)).await.is_err());

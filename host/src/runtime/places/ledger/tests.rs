@@ -39,6 +39,8 @@ fn engines() -> Vec<EngineName> {
 /// What is said of the ledger, counted by simpler means.
 struct Model {
     free: Vec<usize>,
+    /// For who holds none.
+    spare: Vec<usize>,
     held: BTreeMap<(Whose, Pool), usize>,
     /// Who holds a place, and where.
     runs: Vec<(Whose, Pool)>,
@@ -48,7 +50,9 @@ struct Model {
 
 impl Model {
     fn may(&self, whose: &Whose, pool: Pool) -> bool {
-        self.held.get(&(whose.clone(), pool)).copied().unwrap_or(0) < self.free[pool]
+        let held = self.held.get(&(whose.clone(), pool)).copied().unwrap_or(0);
+        let spare = if held == 0 { 0 } else { self.spare[pool] };
+        held + spare < self.free[pool]
     }
 
     fn takes(&mut self, whose: Whose, own: Option<Pool>, pool: Pool) {
@@ -88,14 +92,15 @@ proptest! {
 
     #[test]
     fn no_history_lets_a_tenant_hold_more_than_it_leaves_or_keep_another_waiting(
-        places in 1..24_usize,
+        places in 1..48_usize,
         steps in vec(step(), 1..120),
     ) {
         let engines = engines();
-        let mut ledger: Ledger<u32> = Ledger::new(places, &engines, 2);
+        let mut ledger: Ledger<u32> = Ledger::new(places, &engines);
         let each = places / 4;
         let free = vec![places - 2 * each, each, each];
-        let mut model = Model { free: free.clone(), held: BTreeMap::new(), runs: Vec::new(), waiting: Vec::new() };
+        let spare = free.iter().map(|places| places / 8).collect();
+        let mut model = Model { free: free.clone(), spare, held: BTreeMap::new(), runs: Vec::new(), waiting: Vec::new() };
         let mut gone: Vec<u32> = Vec::new();
         for (n, step) in (0..).zip(steps) {
             match step {
@@ -132,40 +137,27 @@ proptest! {
             ledger.give_back(&whose, pool);
         }
         prop_assert_eq!(ledger.free, free);
-        prop_assert_eq!(ledger.active, 0);
+        prop_assert!(ledger.tenants.values().all(|account| account.total == 0));
     }
 }
 
 #[test]
-fn each_tenant_finds_half_of_what_those_before_it_have_left() {
-    let mut ledger: Ledger<()> = Ledger::new(64, &[], 2);
-    for (tenant, expected) in [(1, 32), (2, 16), (3, 8)] {
+fn each_tenant_finds_half_of_what_those_before_it_have_left_and_newcomers_find_one() {
+    let mut ledger: Ledger<()> = Ledger::new(64, &[]);
+    for (tenant, expected) in [(1, 28), (2, 14), (3, 7), (4, 4), (5, 2), (6, 1)] {
         let taken = (0..64).filter(|_| ledger.take(&whose(tenant), None).is_some()).count();
         assert_eq!(taken, expected, "tenant {tenant}");
     }
+    let newcomers = (7..).take_while(|&tenant| ledger.take(&whose(tenant), None).is_some()).count();
+    assert_eq!(newcomers, 8, "one place each");
 }
 
 #[test]
 fn one_place_serves_everybody() {
-    let mut ledger: Ledger<()> = Ledger::new(1, &engines(), 2);
+    let mut ledger: Ledger<()> = Ledger::new(1, &engines());
     let own = ledger.own(Some(&"one".parse().unwrap()));
     assert_eq!(ledger.take(&whose(1), own), Some(SHARED));
     assert_eq!(ledger.take(&whose(2), own), None);
     ledger.give_back(&whose(1), SHARED);
     assert_eq!(ledger.take(&whose(2), own), Some(SHARED));
-}
-
-#[test]
-fn credit_grows_by_the_tenants_part_and_ends_with_what_it_computes() {
-    let mut ledger: Ledger<()> = Ledger::new(8, &[], 2);
-    let ms = Duration::from_millis;
-    let (first, second) = (whose(1), whose(2));
-    ledger.take(&first, None);
-    assert_eq!(ledger.credit(&first, ms(0)), ms(50));
-    ledger.charge(&first, ms(150));
-    assert_eq!(ledger.credit(&first, ms(0)), ms(0));
-    assert_eq!(ledger.credit(&first, ms(60)), ms(20), "alone, it has both workers");
-    ledger.take(&second, None);
-    assert_eq!(ledger.credit(&first, ms(80)), ms(40), "of two, it has one");
-    assert_eq!(ledger.credit(&first, ms(1_000)), ms(50), "no more is saved");
 }

@@ -1,0 +1,107 @@
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use super::*;
+
+fn tenant(name: &str) -> Whose {
+    Some(name.parse().unwrap())
+}
+
+/// A run that computes nothing, at its pace.
+async fn run(pace: &Pace, stopwatch: &Stopwatch) {
+    pace.book(pace.keep(stopwatch, async {})).await;
+}
+
+#[tokio::test]
+async fn tenants_take_turns_and_one_that_gives_up_passes_its_on() {
+    let turnstile = Turnstile::new(2);
+    let turn = turnstile.take(&tenant("hog")).ok().unwrap();
+    let [mut second, given_up, mut third] = [(); 3].map(|()| turnstile.take(&tenant("hog")).err().unwrap());
+    let other = turnstile.take(&tenant("other")).err().unwrap();
+    drop(given_up);
+    drop(turn);
+    let turn = second.try_recv().unwrap();
+    drop(turn);
+    let turn = other.await.unwrap();
+    assert!(third.try_recv().is_err(), "one turn for two threads");
+    drop(turn);
+    drop(third.await.unwrap());
+    assert!(turnstile.take(&tenant("hog")).is_ok());
+}
+
+#[tokio::test]
+async fn the_turn_is_the_tenants_that_has_had_least() {
+    let turnstile = Turnstile::new(2);
+    let turn = turnstile.take(&tenant("hog")).ok().unwrap();
+    let mut hog = turnstile.take(&tenant("hog")).err().unwrap();
+    let [first, second] = [(); 2].map(|()| turnstile.take(&tenant("other")).err().unwrap());
+    turnstile.book(&tenant("other"), Duration::from_millis(1));
+    turnstile.book(&tenant("hog"), Duration::from_millis(100));
+    drop(turn);
+    drop(first.await.unwrap());
+    let turn = second.await.unwrap();
+    assert!(hog.try_recv().is_err(), "it came first and has had more");
+    drop(turn);
+    drop(hog.try_recv().unwrap());
+}
+
+#[tokio::test]
+async fn a_short_run_needs_no_turn_unless_its_tenant_is_ahead_of_another() {
+    let turnstile = Turnstile::new(2);
+    let _taken = turnstile.take(&tenant("hog")).ok().unwrap();
+    let [stopwatch, waiting] = [(); 2].map(|()| Stopwatch::new());
+    let [hog, other] = ["hog", "other"].map(|name| Pace::new(turnstile.clone(), tenant(name)));
+    run(&hog, &stopwatch).await;
+    run(&other, &stopwatch).await;
+    turnstile.book(&tenant("hog"), Duration::from_millis(50));
+    run(&other, &stopwatch).await;
+    let waits = tokio::time::timeout(Duration::from_millis(20), run(&hog, &waiting)).await;
+    assert!(waits.is_err());
+    assert_eq!(waiting.elapsed(), Duration::ZERO, "waiting for a turn is not computing");
+}
+
+#[tokio::test]
+async fn what_the_host_does_for_a_run_is_booked_and_done_in_the_runs_turn() {
+    let turnstile = Turnstile::new(2);
+    turnstile.holds(&tenant("other"));
+    turnstile.book(&tenant("hog"), Duration::from_millis(50));
+    let (pace, stopwatch) = (Pace::new(turnstile.clone(), tenant("hog")), Stopwatch::new());
+    let before = turnstile.turns().shares.see(&tenant("hog"), Duration::ZERO);
+    let whole = async {
+        pace.keep(&stopwatch, async {}).await;
+        assert!(turnstile.take(&tenant("other")).is_err(), "the turn lasts to the end of the poll");
+        std::thread::sleep(Duration::from_millis(5));
+        tokio::task::yield_now().await;
+        assert!(turnstile.take(&tenant("other")).is_ok(), "and no longer");
+    };
+    pace.book(whole).await;
+    let after = turnstile.turns().shares.see(&tenant("hog"), turnstile.since.elapsed());
+    assert!(after >= before + Duration::from_millis(5));
+}
+
+#[tokio::test]
+async fn a_run_that_waits_holds_no_turn() {
+    let turnstile = Turnstile::new(2);
+    turnstile.holds(&tenant("other"));
+    turnstile.book(&tenant("sleeper"), Duration::from_millis(50));
+    let (pace, stopwatch) = (Pace::new(turnstile.clone(), tenant("sleeper")), Stopwatch::new());
+    let sleeper = tokio::spawn(async move { pace.book(pace.keep(&stopwatch, std::future::pending::<()>())).await });
+    tokio::task::yield_now().await;
+    assert!(turnstile.take(&tenant("other")).is_ok());
+    sleeper.abort();
+}
+
+#[tokio::test]
+async fn of_a_crowd_that_computes_two_go_on_for_a_tick_and_the_others_wait_for_their_turn() {
+    let turnstile = Turnstile::new(2);
+    let crowd = [(); 4].map(|()| (Pace::new(turnstile.clone(), tenant("crowd")), Stopwatch::new()));
+    let [(first, one), (second, two), (third, three), (fourth, four)] = &crowd;
+    let computing = || async { std::thread::sleep(2 * FREE) };
+    first.book(first.keep(one, computing())).await;
+    second.book(second.keep(two, computing())).await;
+    let turn = turnstile.take(&tenant("crowd")).ok().unwrap();
+    let waits = tokio::time::timeout(Duration::from_millis(1), third.book(third.keep(three, computing()))).await;
+    assert!(waits.is_err() && three.elapsed() == Duration::ZERO);
+    drop(turn);
+    fourth.book(fourth.keep(four, computing())).await;
+    assert!(four.elapsed() >= 2 * FREE, "in its turn it goes on");
+}
