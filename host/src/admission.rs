@@ -132,6 +132,15 @@ pub fn look_at(component: &[u8], shape: &ShapeLimits) -> Result<Authority, Refus
     Authority::of(component)
 }
 
+/// A component that was looked at, and fits as far as can be seen without compiling it. Clones share its bytes.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// Its bytes.
+    pub component: Arc<[u8]>,
+    /// What it asks for.
+    pub authority: Authority,
+}
+
 /// Checks components.
 pub struct Admission {
     shape: ShapeLimits,
@@ -151,12 +160,27 @@ impl Admission {
     }
 
     /// Checks a component, the cheapest first. `limits` are those that the binding's overrides leave.
-    pub async fn check(&self, component: Vec<u8>, grants: &Grants, limits: &Limits) -> Result<Admitted, Refusal> {
-        let shape = self.shape.clone();
+    pub async fn check(
+        &self,
+        component: impl Into<Arc<[u8]>> + Send,
+        grants: &Grants,
+        limits: &Limits,
+    ) -> Result<Admitted, Refusal> {
+        let looked = self.look(component.into()).await?;
+        self.admit(looked, grants, limits).await
+    }
+
+    /// Looks at a component before anything compiles it.
+    pub async fn look(&self, component: Arc<[u8]>) -> Result<Looked, Refusal> {
+        let (shape, bytes) = (self.shape.clone(), component.clone());
         // Parsing megabytes takes longer than a task may hold its thread.
-        let looked_at = tokio::task::spawn_blocking(move || (look_at(&component, &shape), component));
-        let (authority, component) = looked_at.await?;
-        let authority = authority?;
+        let authority = tokio::task::spawn_blocking(move || look_at(&bytes, &shape)).await??;
+        Ok(Looked { component, authority })
+    }
+
+    /// Checks the rest of a component that was looked at.
+    pub async fn admit(&self, looked: Looked, grants: &Grants, limits: &Limits) -> Result<Admitted, Refusal> {
+        let Looked { component, authority } = looked;
         authority.check(grants)?;
         let policy = self.loader.load(&component).await?;
         let nobody = Session::of_nobody(self.ports.clone(), PolicyDigest::clone(policy.digest()));

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::model::{Ceiling, ErrorCode, Fault, GameId, GenerationId, PolicyRef, PolicyScope, TenantId};
+use crate::model::{ErrorCode, Fault, GameId, GenerationId, PolicyRef, PolicyScope, TenantId};
+use crate::ports::{CeilingChanges, Changes};
 
 mod binding;
+mod ceilings;
 mod load;
 mod report;
 mod rollout;
@@ -25,9 +27,10 @@ mod watch;
 
 pub use binding::Binding;
 pub use source::PolicySource;
-pub use tally::Tally;
+pub use tally::{Shown, Tally};
 pub use watch::{Stores, Watcher};
 
+use ceilings::Ceilings;
 use scope::ScopeBindings;
 
 /// The bindings in force.
@@ -45,9 +48,9 @@ struct Stored {
     unread: bool,
     default: Option<Arc<ScopeBindings>>,
     tenants: BTreeMap<TenantId, Arc<ScopeBindings>>,
-    /// Generations and components, by their texts.
-    revoked: BTreeSet<String>,
-    retention: BTreeMap<PolicyScope, Duration>,
+    /// Generations and components, by their texts: all that were ever revoked.
+    revoked: Arc<BTreeSet<String>>,
+    ceilings: Arc<Ceilings>,
 }
 
 /// What serves one run.
@@ -112,8 +115,9 @@ impl Registry {
             return Assignment::refused(&fixed.reference, ErrorCode::POLICY_UNAVAILABLE, message);
         }
         let scope = stored.bound(tenant, configured.is_some());
-        let assigned = scope.and_then(|scope| scope.assign(game));
-        stored.unless_revoked(assigned.unwrap_or_else(|| Assignment { binding: Ok(fixed.clone()), trial: None }))
+        let assigned = scope.and_then(|scope| scope.assign(game).map(|assigned| stored.within(&scope.scope, assigned)));
+        let assigned = assigned.unwrap_or_else(|| Assignment { binding: Ok(fixed.clone()), trial: None });
+        stored.if_known(tenant, stored.unless_revoked(assigned))
     }
 
     /// The generations that serve a tenant: the current one, and one that is tried on some of its games. None while
@@ -132,9 +136,7 @@ impl Registry {
 
     /// How long a tenant's runtimes are kept at least by its ceiling, which is its own or else everybody's.
     pub fn retention(&self, tenant: &TenantId) -> Duration {
-        let stored = self.stored.load();
-        let own = stored.retention.get(&PolicyScope::Tenant(tenant.clone()));
-        own.or_else(|| stored.retention.get(&PolicyScope::Default)).copied().unwrap_or_default()
+        self.stored.load().ceilings.retention(tenant)
     }
 
     /// What runs have shown of the generations that are tried.
@@ -151,44 +153,54 @@ impl Registry {
         stored.default.iter().chain(stored.tenants.values()).cloned().collect()
     }
 
-    /// Puts in place what serves a scope, unless something later is there already.
-    fn put(&self, bindings: ScopeBindings) {
-        let bindings = Arc::new(bindings);
+    /// Puts in place what can be said of scopes without loading anything, unless something later is there already. With
+    /// that the store has been read.
+    fn announce(&self, changes: &Changes) {
+        let states: Vec<_> = changes.states.iter().map(|state| Arc::new(state.clone())).collect();
         self.update(|stored| {
-            // As of the same epoch, who has loaded less is the one who began earlier.
-            let later = |known: &Arc<ScopeBindings>| {
-                (known.epoch, known.loaded.len()) > (bindings.epoch, bindings.loaded.len())
-            };
-            if stored.scope(&bindings.scope).is_some_and(later) {
-                return;
+            let is_first = stored.unread;
+            for state in &states {
+                let known = stored.scope(&state.scope).cloned();
+                if known.as_ref().is_none_or(|known| known.epoch <= changes.epoch) {
+                    let next = ScopeBindings::told(changes.epoch, state.clone(), known.as_deref(), is_first);
+                    stored.put(Arc::new(next));
+                }
             }
-            match &bindings.scope {
-                PolicyScope::Default => stored.default = Some(bindings.clone()),
-                PolicyScope::Tenant(tenant) => drop(stored.tenants.insert(tenant.clone(), bindings.clone())),
+            for (scope, damage) in changes.unreadable.iter().filter_map(|it| Some((it.scope.clone()?, it))) {
+                let known = stored.scope(&scope).cloned();
+                if known.as_ref().is_none_or(|known| known.epoch <= changes.epoch) {
+                    let next = ScopeBindings::unreadable(changes.epoch, scope, damage, known.as_deref(), is_first);
+                    stored.put(Arc::new(next));
+                }
+            }
+            stored.unread = false;
+        });
+    }
+
+    /// Changes what is in place for a scope, if there is something, and the change makes something of it.
+    fn amend(&self, scope: &PolicyScope, change: impl Fn(&ScopeBindings) -> Option<ScopeBindings>) {
+        self.update(|stored| {
+            if let Some(next) = stored.scope(scope).and_then(|known| change(known)) {
+                stored.put(Arc::new(next));
             }
         });
     }
 
-    fn set_revoked(&self, revoked: BTreeSet<String>) {
-        if self.stored.load().revoked != revoked {
-            self.update(|stored| stored.revoked.clone_from(&revoked));
+    /// Adds to what was revoked.
+    fn revoke(&self, revoked: &[String]) {
+        if !revoked.is_empty() {
+            self.update(|stored| Arc::make_mut(&mut stored.revoked).extend(revoked.iter().cloned()));
         }
     }
 
-    fn set_ceilings(&self, ceilings: &[(PolicyScope, Ceiling)]) {
-        let days = |(scope, ceiling): &(PolicyScope, Ceiling)| (scope.clone(), ceiling.retention());
-        let retention: BTreeMap<_, _> = ceilings.iter().map(days).collect();
-        if self.stored.load().retention != retention {
-            self.update(|stored| stored.retention.clone_from(&retention));
+    fn change_ceilings(&self, changes: &CeilingChanges) {
+        if *changes != CeilingChanges::default() {
+            self.update(|stored| Arc::make_mut(&mut stored.ceilings).change(changes));
         }
     }
 
-    fn is_unread(&self) -> bool {
-        self.stored.load().unread
-    }
-
-    fn set_read(&self) {
-        self.update(|stored| stored.unread = false);
+    fn ceiling_problem(&self, scope: &PolicyScope) -> Option<String> {
+        self.stored.load().ceilings.problem(scope)
     }
 
     fn update(&self, change: impl Fn(&mut Stored)) {
@@ -205,6 +217,36 @@ impl Stored {
         match scope {
             PolicyScope::Default => self.default.as_ref(),
             PolicyScope::Tenant(tenant) => self.tenants.get(tenant),
+        }
+    }
+
+    fn put(&mut self, bindings: Arc<ScopeBindings>) {
+        match &bindings.scope {
+            PolicyScope::Default => self.default = Some(bindings),
+            PolicyScope::Tenant(tenant) => drop(self.tenants.insert(tenant.clone(), bindings)),
+        }
+    }
+
+    /// What a generation of a scope may do is cut to what the scope's ceiling allows today.
+    fn within(&self, scope: &PolicyScope, assigned: Assignment) -> Assignment {
+        match self.ceilings.of(scope) {
+            Ok(None) => assigned,
+            Ok(Some(ceiling)) => {
+                let Assignment { binding, trial } = assigned;
+                let trial = trial.map(|trial| Trial { shadow: trial.shadow.map(|it| it.under(ceiling)), ..trial });
+                Assignment { binding: binding.map(|binding| binding.under(ceiling)), trial }
+            }
+            Err(_) => Assignment::beyond_knowledge(assigned.reference(), scope),
+        }
+    }
+
+    /// Nothing serves a tenant of which it is not known how long its runtimes are to be kept.
+    fn if_known(&self, tenant: Option<&TenantId>, assigned: Assignment) -> Assignment {
+        let Some(tenant) = tenant.filter(|_| assigned.binding.is_ok()) else { return assigned };
+        let scope = PolicyScope::Tenant(tenant.clone());
+        match self.ceilings.of(&scope) {
+            Ok(_) => assigned,
+            Err(_) => Assignment::beyond_knowledge(assigned.reference(), &scope),
         }
     }
 
@@ -232,6 +274,11 @@ impl Assignment {
     fn refused(reference: &PolicyRef, code: ErrorCode, message: &str) -> Self {
         let fault = Fault { code, message: message.to_owned() };
         Self { binding: Err(Refusal { reference: reference.clone(), fault }), trial: None }
+    }
+
+    fn beyond_knowledge(reference: &PolicyRef, scope: &PolicyScope) -> Self {
+        let message = format!("the ceiling of {scope} cannot be read; set it anew");
+        Self::refused(reference, ErrorCode::POLICY_UNAVAILABLE, &message)
     }
 
     fn revoked(reference: &PolicyRef) -> Self {

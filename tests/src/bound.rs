@@ -17,6 +17,7 @@ pub fn tenant_a() -> PolicyScope {
 pub fn plain(digest: &PolicyDigest) -> BindingSpec {
     BindingSpec {
         digest: digest.clone(),
+        called: None,
         settings: Default::default(),
         limits: LimitOverrides::default(),
         grants: Grants::all(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rtmanager::access::Trail;
 use rtmanager::adapters::memory::{ManualClock, MemoryEngine, MemoryStore, Script, SeededRandomness};
 use rtmanager::app::scratch_stores;
 use rtmanager::compiler::LoadFailure;
@@ -373,6 +374,7 @@ fn parts(ports: Arc<Ports>, store: &MemoryStore, replica: &str, builder: MockHos
         generations: store.generations(),
         policies: store.policies(),
         access: store.access(),
+        trail: Trail::new(store.audit(), ports.clock.clone()),
         clock: ports.clock.clone(),
     };
     let (source, metrics) = (Arc::new(Compiler(options)), ports.metrics.clone());

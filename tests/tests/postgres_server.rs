@@ -22,6 +22,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 mod faults;
 #[path = "postgres_server/original.rs"]
 mod original;
+#[path = "postgres_server/policies.rs"]
+mod policies;
 #[path = "postgres_server/revocations.rs"]
 mod revocations;
 #[path = "postgres_server/tls.rs"]
@@ -100,11 +102,10 @@ async fn tables_that_have_left_this_version_behind_are_refused() {
     say(&mut connection, NEWER).await;
     say(&mut connection, "UPDATE schema_compatibility SET usable_since = 8000").await;
     let error = open(&database).await.err().unwrap();
-    assert!(matches!(error, OpenError::Newer { found: 9000, usable_since: 8000, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 9000, usable_since: 8000, .. }), "{error:?}");
     let said = error.to_string();
-    assert!(
-        said.ends_with("which take an rtmanager that knows version 8000 at least; this one knows 2: use a newer one")
-    );
+    assert!(said.contains("which take an rtmanager that knows version 8000 at least; this one knows "), "{said}");
+    assert!(said.ends_with(": use a newer one"), "{said}");
 }
 
 #[tokio::test]

@@ -27,10 +27,16 @@ use rtmanager_tests::mock_host::{GAME, MockHost, container};
 
 #[path = "registry/apps.rs"]
 mod apps;
+#[path = "registry/ceilings.rs"]
+mod ceilings;
+#[path = "registry/damage.rs"]
+mod damage;
 #[path = "registry/loading.rs"]
 mod loading;
 #[path = "registry/outage.rs"]
 mod outage;
+#[path = "registry/slow.rs"]
+mod slow;
 #[path = "registry/sweeps.rs"]
 mod sweeps;
 

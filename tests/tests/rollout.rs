@@ -18,7 +18,7 @@ use rtmanager::lifecycle::ReviewResult;
 use rtmanager::model::{
     BindingSpec, Divergence, DivergenceKind, Outcome, PolicyEvent, RolloutGoal, RolloutMode, Status,
 };
-use rtmanager::ports::Clock as _;
+use rtmanager::ports::{Clock as _, SwapKind};
 use rtmanager::runtime::{DEFAULT_POLICY, Limits};
 use rtmanager_tests::bound::{plain, tenant_a, with_setting};
 use rtmanager_tests::fixtures::{C_POLICY, HOSTILE};
@@ -186,7 +186,62 @@ async fn a_failure_that_is_no_fault_of_the_policy_ends_no_rollout() {
     assert_eq!(host.cleanup("game-0").await.error_code.unwrap().as_str(), "service_unavailable");
     host.follow().await;
     let counts = host.state(&tenant_a()).await.rollout.expect("under way").counts;
-    assert_eq!((counts.runs, counts.faults), (1, 0));
+    assert_eq!((counts.runs, counts.faults), (0, 0), "it says nothing of the policy");
+}
+
+#[tokio::test]
+async fn only_runs_that_say_something_of_the_policy_are_counted_as_clean() {
+    let host = host().await;
+    running(&host, 4).await;
+    let goal = RolloutGoal { clean_runs: Some(2), ..NO_GOAL };
+    host.roll_out(&tenant_a(), &in_c(&host).await, canary(10_000), goal).await;
+    host.script.plan().fail(Call::EngineRemove, 1, Failure::Unavailable);
+    assert_eq!(host.cleanup("game-0").await.error_code.unwrap().as_str(), "service_unavailable");
+    host.script.plan().fail(Call::LeaseTryAcquire, 2, Failure::Refuse);
+    assert_eq!(host.cleanup("game-1").await.error_code.unwrap().as_str(), "conflict");
+    assert_eq!(host.cleanup("game-2").await.outcome, Outcome::Success);
+    host.follow().await;
+    let counts = host.state(&tenant_a()).await.rollout.expect("under way").counts;
+    assert_eq!((counts.runs, counts.faults), (1, 0), "a success is counted, and neither failure");
+    assert_eq!(host.current(&tenant_a()).await, Some(1));
+    let replayed = host.cleanup("game-2").await;
+    assert_eq!(replayed.error_code.unwrap().as_str(), "replay_no_op");
+    host.follow().await;
+    assert_eq!(host.current(&tenant_a()).await, Some(2), "the work found done is a clean run too");
+}
+
+#[tokio::test]
+async fn what_hosts_do_of_themselves_stands_in_the_trail_before_it_is_done() {
+    for (mode, action) in [("honest", "policy.promote"), ("claim-success", "policy.end_rollout")] {
+        let host = host().await;
+        running(&host, 1).await;
+        let goal = RolloutGoal { clean_runs: Some(1), ..NO_GOAL };
+        host.roll_out(&tenant_a(), &hostile(&host, mode).await, canary(10_000), goal).await;
+        host.cleanup("game-0").await;
+        host.follow().await;
+        assert!(host.state(&tenant_a()).await.rollout.is_none(), "{mode}");
+        let trail = host.store.audit().read(1, 10).await.unwrap();
+        let [link] = &trail[..] else { panic!("{trail:#?}") };
+        let said = (link.event.actor.as_str(), link.event.action.as_str(), link.event.subject.as_str());
+        assert_eq!(said, ("host:host-1", action, "tenant-a"));
+        assert!(link.event.detail.contains("\"number\":2"), "{}", link.event.detail);
+        let history = host.store.generations().history(&tenant_a(), None, 1).await.unwrap();
+        assert_eq!(history[0].signed.actor, "host:host-1");
+    }
+}
+
+#[tokio::test]
+async fn a_rollback_gives_up_what_is_tried_and_says_so() {
+    let host = host().await;
+    running(&host, 2).await;
+    host.bind(&tenant_a(), &in_c(&host).await).await;
+    host.roll_out(&tenant_a(), &hostile(&host, "idle").await, canary(10_000), NO_GOAL).await;
+    let by = rtmanager_tests::bound::signed(host.clock.now());
+    host.store.generations().swap(&tenant_a(), Some(2), 1, SwapKind::RollBack, None, &by).await.unwrap();
+    host.follow().await;
+    host.cleanup("game-0").await;
+    assert_eq!(host.last_generation().as_str(), "tenant-a/1", "no game is tried on any more");
+    assert_eq!(events(&host).await[3..], [PolicyEvent::RolloutEnded, PolicyEvent::RolledBack]);
 }
 
 #[tokio::test]

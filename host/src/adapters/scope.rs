@@ -1,7 +1,7 @@
 //! What each change makes of a scope. The stores read a scope and write it back as one; what the change is, and when it
 //! is refused, is the same in all of them.
 
-use crate::model::{PolicyArtifact, PolicyEvent, Rollout, RolloutCounts, TenantId};
+use crate::model::{PolicyEvent, PolicyName, PolicyVersion, Rollout, RolloutCounts};
 use crate::ports::{SwapError, SwapKind};
 
 /// Where a scope stands.
@@ -9,7 +9,7 @@ use crate::ports::{SwapError, SwapKind};
 pub(super) struct Scope {
     /// The generation that serves it.
     pub(super) current: Option<u64>,
-    /// How many generations it has had: they count from 1, and none is ever deleted.
+    /// How many generations it has had: they count from 1. Those that were never used may be gone.
     pub(super) last: u64,
     /// The rollout under way.
     pub(super) rollout: Option<Rollout>,
@@ -31,16 +31,44 @@ pub(super) struct Swap {
     pub(super) kind: SwapKind,
 }
 
+/// What there is of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    Sound,
+    Revoked,
+}
+
+impl Found {
+    /// By how many rows there are of it: of the generation itself, and of revocations that hit it.
+    pub(super) fn of_rows(generations: u64, revocations: u64) -> Self {
+        match (generations, revocations) {
+            (0, _) => Self::Nothing,
+            (_, 0) => Self::Sound,
+            _ => Self::Revoked,
+        }
+    }
+}
+
+/// Whether the mark is to be raised to a version that becomes current; refused if it is above.
+pub(super) fn raises(
+    mark: Option<&PolicyVersion>,
+    name: &PolicyName,
+    version: &PolicyVersion,
+) -> Result<bool, SwapError> {
+    match mark {
+        Some(mark) if mark > version => {
+            Err(SwapError::Downgrade { name: name.clone(), version: version.clone(), mark: mark.clone() })
+        }
+        mark => Ok(mark != Some(version)),
+    }
+}
+
 impl Scope {
     /// One more generation; answers its number.
     pub(super) fn stage(&mut self) -> u64 {
         self.last = self.last.saturating_add(1);
         self.last
-    }
-
-    /// Whether there is such a generation.
-    pub(super) fn has(&self, number: u64) -> bool {
-        (1..=self.last).contains(&number)
     }
 
     /// The rollout's generation, or else the newest, if it is neither the current nor the previous one.
@@ -51,21 +79,24 @@ impl Scope {
         candidates.find(|number| Some(*number) != self.current && Some(*number) != previous)
     }
 
-    pub(super) fn swap(&mut self, swap: Swap, is_revoked: bool) -> Result<Vec<Line>, SwapError> {
+    pub(super) fn swap(&mut self, swap: Swap, found: Found) -> Result<Vec<Line>, SwapError> {
         let Swap { expected, to, kind } = swap;
-        self.permits(expected, to, is_revoked)?;
+        self.permits(expected, to, found)?;
         let is_tried = self.rollout.as_ref().is_some_and(|rollout| rollout.number == to);
         let event = match kind {
             SwapKind::Bind => PolicyEvent::Bound,
-            SwapKind::RollBack => PolicyEvent::RolledBack,
+            SwapKind::RollBack | SwapKind::RollBackBeside => PolicyEvent::RolledBack,
             SwapKind::Promote if is_tried => PolicyEvent::Promoted,
             SwapKind::Promote => return Err(SwapError::Rollout("the generation is not being rolled out")),
         };
         let mut lines = Vec::new();
-        if !is_tried {
+        let goes_on = kind == SwapKind::RollBackBeside && !is_tried;
+        if !is_tried && !goes_on {
             lines.extend(self.give_up());
         }
-        self.rollout = None;
+        if !goes_on {
+            self.rollout = None;
+        }
         lines.push(Line { event, from: self.current.replace(to), to: Some(to) });
         Ok(lines)
     }
@@ -81,9 +112,9 @@ impl Scope {
         &mut self,
         expected: Option<u64>,
         rollout: &Rollout,
-        is_revoked: bool,
+        found: Found,
     ) -> Result<Vec<Line>, SwapError> {
-        self.permits(expected, rollout.number, is_revoked)?;
+        self.permits(expected, rollout.number, found)?;
         if self.current == Some(rollout.number) {
             return Err(SwapError::Rollout("the generation is the current one already"));
         }
@@ -131,14 +162,14 @@ impl Scope {
         Line { event, from: self.current, to: Some(number) }
     }
 
-    fn permits(&self, expected: Option<u64>, number: u64, is_revoked: bool) -> Result<(), SwapError> {
-        if !self.has(number) {
+    fn permits(&self, expected: Option<u64>, number: u64, found: Found) -> Result<(), SwapError> {
+        if found == Found::Nothing {
             return Err(SwapError::NotFound(number));
         }
         self.expects(expected)?;
-        match is_revoked {
-            true => Err(SwapError::Revoked(number)),
-            false => Ok(()),
+        match found {
+            Found::Revoked => Err(SwapError::Revoked(number)),
+            _ => Ok(()),
         }
     }
 
@@ -147,16 +178,5 @@ impl Scope {
             true => Ok(()),
             false => Err(SwapError::Conflict { current: self.current }),
         }
-    }
-}
-
-/// What a component that is there already is called to whoever pushes it as `owner`'s. A tenant is not told what is
-/// another's.
-pub(super) fn known_as(known: &PolicyArtifact, owner: Option<&TenantId>) -> String {
-    let PolicyArtifact { name, version, .. } = known;
-    match &known.owner {
-        None => format!("the platform's {name} {version}"),
-        Some(tenant) if owner.is_none_or(|owner| owner == tenant) => format!("{tenant}'s {name} {version}"),
-        Some(_) => "another tenant's policy".to_owned(),
     }
 }

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::routes::Routes;
 use super::{Failures, PolicyFailures, Services};
 use crate::access::Action;
-use crate::model::{PolicyDigest, Revocation};
+use crate::model::{PolicyPlace, Revocation};
 use crate::policies::NewPolicy;
 use crate::signing::Envelope;
 use crate::views::{Page, Policy, PolicyDetail, PolicyRevocation};
@@ -39,7 +39,7 @@ pub(super) fn routes() -> Routes {
 struct Filters {
     /// Only of this name.
     name: Option<String>,
-    /// After the policy with this digest: the `next` of the page before.
+    /// After this place: the `next` of the page before.
     after: Option<String>,
     /// Rows, from 1 to 200; 50 if not given.
     limit: Option<u32>,
@@ -53,10 +53,12 @@ async fn list(
     Extension(caller): CallerOf,
     Parameters(asked): Parameters<Filters>,
 ) -> Result<Json<Page<Policy>>, Problem> {
-    let (name, after) = (parsed(asked.name.as_deref())?, parsed::<PolicyDigest>(asked.after.as_deref())?);
+    // A plus sign that was not escaped; no place has a space in it.
+    let after = asked.after.map(|after| after.replace(' ', "+"));
+    let (name, after) = (parsed(asked.name.as_deref())?, parsed::<PolicyPlace>(after.as_deref())?);
     let limit = page_length(asked.limit)?;
     let rows = services.policies.list(&caller, name, after.as_ref(), limit + 1).await?;
-    Ok(Json(Page::of(&rows, limit, |last| last.digest.to_string())))
+    Ok(Json(Page::of(&rows, limit, |last| last.place().to_string())))
 }
 
 #[derive(Deserialize, IntoParams)]

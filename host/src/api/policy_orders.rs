@@ -100,6 +100,9 @@ pub(super) struct RollBackOrder {
     pub to: Option<u64>,
     /// The generation that has to be current.
     pub expected: Option<u64>,
+    /// Whether a rollout of another generation goes on beside it; otherwise it is given up.
+    #[serde(default)]
+    pub keep_rollout: bool,
     /// 1 to 1,024 bytes.
     pub reason: String,
 }

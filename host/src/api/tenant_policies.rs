@@ -110,7 +110,8 @@ async fn roll_back(
     Segment(scope): Segment,
     Body(order): Body<RollBackOrder>,
 ) -> Result<Json<PolicyGeneration>, Problem> {
-    let order = RollBack { to: order.to, expected: order.expected, reason: order.reason };
+    let RollBackOrder { to, expected, keep_rollout, reason } = order;
+    let order = RollBack { to, expected, keep_rollout, reason };
     let generation = services.policies.roll_back(&caller, &scope.parse()?, order).await?;
     Ok(Json((&generation).into()))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CodeCache, CompileError, Compiler};
+use super::{CodeCache, CompileError, Compiler, Purpose};
 use crate::model::PolicyDigest;
 use crate::runtime::{CompileEngine, CompiledCode, LoadError, Policy, Sandbox};
 
@@ -41,14 +41,28 @@ impl PolicyLoader {
         &self.0.sandbox
     }
 
-    /// The policy of this component, whoever wrote it.
-    pub async fn load(&self, component: &[u8]) -> Result<Policy, LoadFailure> {
-        let digest = PolicyDigest::of(component);
+    /// The policy of the component with this digest, if its code is in the cache.
+    pub async fn compiled(&self, digest: &PolicyDigest) -> Option<Policy> {
         let (inner, wanted) = (self.0.clone(), digest.clone());
-        if let Some(policy) = tokio::task::spawn_blocking(move || inner.cached(&wanted)).await? {
+        tokio::task::spawn_blocking(move || inner.cached(&wanted)).await.ok().flatten()
+    }
+
+    /// The policy of this component, whoever wrote it, to be examined.
+    pub async fn load(&self, component: &[u8]) -> Result<Policy, LoadFailure> {
+        self.load_for(Purpose::Examination, component).await
+    }
+
+    /// The same, to serve.
+    pub async fn load_to_serve(&self, component: &[u8]) -> Result<Policy, LoadFailure> {
+        self.load_for(Purpose::Serving, component).await
+    }
+
+    async fn load_for(&self, purpose: Purpose, component: &[u8]) -> Result<Policy, LoadFailure> {
+        let digest = PolicyDigest::of(component);
+        if let Some(policy) = self.compiled(&digest).await {
             return Ok(policy);
         }
-        let code = self.0.compiler.compile(component, self.0.sandbox.fingerprint()).await?;
+        let code = self.0.compiler.compile(component, self.0.sandbox.fingerprint(), purpose).await?;
         let inner = self.0.clone();
         Ok(tokio::task::spawn_blocking(move || inner.keep(&digest, &code)).await??)
     }

@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
 
 use super::shadow_engine::ShadowEngine;
+use super::shadow_places::ShadowPlaces;
 use super::{Inner, Outline, settle};
 use crate::metrics::{Metrics, Shadowed};
 use crate::model::{Divergence, EngineName, ErrorCode, Fault, Timestamp, TrackedRuntime, bounded_text};
 use crate::ports::{Clock, ContainerEngine, LeaseStore, LeaseToken, OperationLog, RecordStore};
-use crate::registry::{Binding, Registry, Trial};
-use crate::runtime::{Answer, Execution, Job, Limits, Terms};
+use crate::registry::{Binding, Registry, Shown, Trial};
+use crate::runtime::{Advice, Answer, Execution, Job, Limits, Terms};
 use crate::session::{Phase, Ports, RunContext, Session, SessionOptions, Sight};
 
-/// So many at a time: there are many live runs more to compare with.
-const AT_ONCE: usize = 4;
-/// All that is asked is in memory, but for containers that the live run did not look at.
+/// So many at a time, of which one tenant has half: there are many live runs more to compare with.
+const AT_ONCE: usize = 8;
+/// All that is asked is in memory.
 const IMPORT_TIME: Duration = Duration::from_secs(2);
 const RUN_TIME: Duration = Duration::from_secs(5);
 const SHOWN_BYTES: usize = 256;
@@ -52,7 +52,7 @@ pub type ScratchStores = Arc<dyn Fn(&Scene) -> Scratch + Send + Sync>;
 /// Runs beside live ones.
 pub(super) struct Shadows {
     stores: ScratchStores,
-    places: Arc<Semaphore>,
+    places: Arc<ShadowPlaces>,
     /// Where what they measure goes, so that it is not taken for what live runs did.
     nowhere: Arc<Metrics>,
 }
@@ -81,16 +81,16 @@ struct Shadow {
 
 impl Shadows {
     pub(super) fn new(stores: ScratchStores, nowhere: Arc<Metrics>) -> Self {
-        Self { stores, places: Arc::new(Semaphore::new(AT_ONCE)), nowhere }
+        Self { stores, places: ShadowPlaces::new(AT_ONCE), nowhere }
     }
 
-    /// Begins one, unless too many are under way, or what the live run met cannot be shown. Nobody waits for it.
+    /// Begins one, unless too many are under way, its tenant's or all, or what the live run met cannot be shown. Nobody waits for it.
     pub(super) fn begin(&self, inner: &Inner, cue: Cue) {
         let metrics = inner.ports.metrics.clone();
         if cue.sight.is_blurred() {
             return metrics.shadow_run(Shadowed::Unclear);
         }
-        let Ok(place) = self.places.clone().try_acquire_owned() else { return metrics.shadow_run(Shadowed::Dropped) };
+        let Some(place) = self.places.take(&cue.run.tenant) else { return metrics.shadow_run(Shadowed::Dropped) };
         let record = cue.sight.record().map_or_else(|| cue.tracked.clone(), |read| read.cloned());
         let scratch = (self.stores)(&Scene { record, at: cue.run.started_at });
         let shadow = Shadow {
@@ -112,7 +112,8 @@ impl Shadows {
 
 impl Shadow {
     async fn run(self) -> Shadowed {
-        let Execution { session, answer } = self.perform().await;
+        let engine = Arc::new(self.shown());
+        let Execution { session, answer } = self.perform(engine.clone()).await;
         let (shadowed, fault) = match answer {
             Ok(Answer::Advice(advice)) => (Outline::of_advice(advice), None),
             Err(fault) if session.phase() == Phase::Review => (Outline::of_fault(&fault), Some(fault)),
@@ -121,10 +122,26 @@ impl Shadow {
                 (Outline::of_verdict(&session, &settled), settled.fault)
             }
         };
-        if fault.as_ref().is_some_and(|fault| fault.code == ErrorCode::POLICY_UNAVAILABLE) {
+        // Nothing in its world takes time, so what was slow is the host, whose turn it waited for.
+        let is_of_host =
+            |fault: &Fault| fault.code == ErrorCode::POLICY_UNAVAILABLE || fault.code == ErrorCode::POLICY_RUN_TIMEOUT;
+        if fault.as_ref().is_some_and(is_of_host) {
             return Shadowed::Dropped;
         }
+        if fault.is_none() && engine.was_asked_for_more() {
+            return self.tell_of_advice(&session);
+        }
         self.tell(&shadowed, fault.as_ref(), session.now());
+        Shadowed::Compared
+    }
+
+    /// What it did after it asked for what the live run did not look at says nothing. That it went on to clean up does,
+    /// where the live run was told to keep.
+    fn tell_of_advice(&self, session: &Session) -> Shadowed {
+        if session.phase() != Phase::Handle || !self.cue.live.is_advice() {
+            return Shadowed::Unclear;
+        }
+        self.tell(&Outline::of_advice(Advice::Due), None, session.now());
         Shadowed::Compared
     }
 
@@ -139,10 +156,16 @@ impl Shadow {
             candidate: shadowed.describe(),
             at,
         };
-        self.registry.tally().note(&self.cue.trial, fault, kinds.into_iter().map(divergence).collect());
+        let shown = match fault {
+            Some(fault) if fault.code.is_policy_fault() => Shown::Fault(fault.clone()),
+            Some(_) => Shown::Nothing,
+            None if kinds.is_empty() => Shown::Clean,
+            None => Shown::Differs(kinds.into_iter().map(divergence).collect()),
+        };
+        self.registry.tally().note(&self.cue.trial, shown);
     }
 
-    async fn perform(&self) -> Execution {
+    async fn perform(&self, shown: Arc<ShadowEngine>) -> Execution {
         let Cue { candidate, run, job, .. } = &self.cue;
         self.lend_lease().await;
         let engine = self.engine();
@@ -151,7 +174,7 @@ impl Shadow {
             Job::Review { candidate, .. } => Some(candidate.runtime.clone()),
             Job::Handle => None,
         };
-        let ports = Arc::new(self.world(engine.as_ref()));
+        let ports = Arc::new(self.world(engine.as_ref(), shown));
         let session = Session::new(ports, self.options.clone(), IMPORT_TIME, run, offered);
         let session = session.granted(candidate.grants.clone());
         let limits =
@@ -173,12 +196,15 @@ impl Shadow {
         self.cue.tracked.as_ref().map(|tracked| tracked.record.engine.clone())
     }
 
-    fn world(&self, engine: Option<&EngineName>) -> Ports {
-        let mut engines = BTreeMap::new();
-        if let Some((name, live)) = engine.and_then(|name| self.ports.engines.get_key_value(name)) {
-            let shown = ShadowEngine::new(live.clone(), self.cue.sight.containers(name));
-            engines.insert(name.clone(), Arc::new(shown) as Arc<dyn ContainerEngine>);
-        }
+    fn shown(&self) -> ShadowEngine {
+        let containers = self.engine().map(|name| self.cue.sight.containers(&name));
+        ShadowEngine::new(containers.unwrap_or_default())
+    }
+
+    fn world(&self, engine: Option<&EngineName>, shown: Arc<ShadowEngine>) -> Ports {
+        let known = engine.filter(|name| self.ports.engines.contains_key(*name));
+        let engines = known.map(|name| (name.clone(), shown as Arc<dyn ContainerEngine>));
+        let engines: BTreeMap<_, _> = engines.into_iter().collect();
         Ports {
             records: self.scratch.records.clone(),
             operations: self.scratch.operations.clone(),

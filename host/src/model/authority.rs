@@ -130,6 +130,13 @@ impl Grants {
         self.0.iter().filter(|grant| !other.contains(grant)).cloned().collect()
     }
 
+    /// What is granted both here and there; of settings, each that may be read in both.
+    pub fn intersection(&self, other: &Self) -> Self {
+        let of_here = self.0.iter().filter(|grant| other.contains(grant));
+        let of_there = other.0.iter().filter(|grant| self.contains(grant));
+        of_here.chain(of_there).cloned().collect()
+    }
+
     /// Whether nothing is granted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -180,6 +187,24 @@ pub struct LimitOverrides {
     pub bytes_per_run: Option<u64>,
     /// Lines logged in a run.
     pub log_lines: Option<u32>,
+}
+
+impl LimitOverrides {
+    /// Of each limit the lower one, as far as it is said here or there.
+    #[must_use]
+    pub fn narrower(&self, other: &Self) -> Self {
+        fn lower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+            one.into_iter().chain(other).min()
+        }
+        Self {
+            memory_bytes: lower(self.memory_bytes, other.memory_bytes),
+            guest_time: lower(self.guest_time, other.guest_time),
+            run_time: lower(self.run_time, other.run_time),
+            calls: lower(self.calls, other.calls),
+            bytes_per_run: lower(self.bytes_per_run, other.bytes_per_run),
+            log_lines: lower(self.log_lines, other.log_lines),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -64,8 +64,50 @@ pub struct PolicyArtifact {
 
 impl PolicyArtifact {
     /// Its place in lists; no two have the same.
-    pub fn place(&self) -> (&PolicyName, &PolicyVersion, Option<&TenantId>) {
-        (&self.name, &self.version, self.owner.as_ref())
+    pub fn place(&self) -> PolicyPlace {
+        PolicyPlace { name: self.name.clone(), version: self.version.clone(), owner: self.owner.clone() }
+    }
+
+    /// Whether a tenant may see and bind it, or the platform, for none.
+    pub fn is_open_to(&self, tenant: Option<&TenantId>) -> bool {
+        self.owner.is_none() || self.owner.as_ref() == tenant
+    }
+}
+
+/// What a policy is called, and whose it is: its place in lists, which are by name, then version, then owner, the
+/// platform's first. As text `NAME@VERSION`, of a tenant's `OWNER/NAME@VERSION`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyPlace {
+    /// What it is called.
+    pub name: PolicyName,
+    /// Which version of that it is.
+    pub version: PolicyVersion,
+    /// The tenant whose it is; none for the platform's.
+    pub owner: Option<TenantId>,
+}
+
+impl fmt::Display for PolicyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(owner) = &self.owner {
+            write!(f, "{owner}/")?;
+        }
+        write!(f, "{}@{}", self.name, self.version)
+    }
+}
+
+impl FromStr for PolicyPlace {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let wrong = || InvalidId {
+            kind: "place among policies",
+            given: text.chars().take(80).collect(),
+            expected: "NAME@VERSION or OWNER/NAME@VERSION, such as the `next` of the page before",
+        };
+        let (named, version) = text.rsplit_once('@').ok_or_else(wrong)?;
+        let (owner, name) = named.rsplit_once('/').map_or((None, named), |(owner, name)| (Some(owner), name));
+        let owner = owner.map(str::parse).transpose()?;
+        Ok(Self { name: name.parse()?, version: version.parse()?, owner })
     }
 }
 
@@ -74,6 +116,9 @@ impl PolicyArtifact {
 pub struct BindingSpec {
     /// The component.
     pub digest: PolicyDigest,
+    /// What that was called when it was bound, for it may have several names; none for what a version staged that did
+    /// not note it.
+    pub called: Option<(PolicyName, PolicyVersion)>,
     /// What it reads through `wasi:config/store`.
     pub settings: BTreeMap<String, String>,
     /// How much less than the host allows it may use.
@@ -175,7 +220,7 @@ pub struct Rollout {
 /// How a shadow run differs from the run that it stood beside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DivergenceKind {
-    /// It would have removed a container that was kept.
+    /// It would have removed a container that was kept, or gone about it.
     WouldRemove,
     /// It would have kept a container that was removed.
     WouldKeep,
@@ -343,6 +388,16 @@ mod tests {
         assert!(version("1.0.0-rc.1") < version("1.0.0"));
         for wrong in ["", "1", "1.0", "v1.0.0", "1.0.0 ", "01.0.0"] {
             assert!(version(wrong).is_none(), "{wrong:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_place_is_read_as_it_is_written() {
+        for text in ["keep@1.0.0", "acme/keep@1.0.0-rc.1+b"] {
+            assert_eq!(text.parse::<PolicyPlace>().map(|place| place.to_string()), Ok(text.to_owned()));
+        }
+        for wrong in ["", "keep", "@1.0.0", "keep@", "a/b/keep@1.0.0", "/keep@1.0.0"] {
+            assert!(wrong.parse::<PolicyPlace>().is_err(), "{wrong:?} was taken");
         }
     }
 

@@ -1,9 +1,14 @@
 //! The policies that there are: pushed, listed, shown, vouched for.
 
-use super::{Error, PAGE, Policies, PolicyId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Error, PAGE, Policies, PolicyId, nearest};
 use crate::access::{Action, Caller, Deed, permit};
 use crate::admission::{Authority, Refusal};
-use crate::model::{Grants, PolicyArtifact, PolicyDigest, PolicyName, PolicyScope, PolicyVersion, TenantId};
+use crate::model::{
+    Grants, PolicyArtifact, PolicyDigest, PolicyName, PolicyPlace, PolicyScope, PolicyVersion, TenantId,
+};
 use crate::ports::PolicyFilter;
 use crate::signing::{Envelope, Subject};
 
@@ -75,16 +80,19 @@ impl Policies {
         let owner = new.owner.clone().map_or(PolicyScope::Default, PolicyScope::Tenant);
         let _busy = self.0.busy.enter(&owner)?;
         self.check_room(&new).await?;
-        let size = u64::try_from(new.component.len()).unwrap_or(u64::MAX);
-        // What it may be granted is decided when it is bound.
-        let admitted = self.0.admission.check(new.component.clone(), &Grants::all(), &self.0.limits).await?;
-        let is_new = self.0.policies.get(&digest).await?.is_none();
         let NewPolicy { name, version, owner, component, signatures } = new;
+        let size = u64::try_from(component.len()).unwrap_or(u64::MAX);
+        let component = Arc::<[u8]>::from(component);
+        // What it may be granted is decided when it is bound.
+        let admitted = self.0.admission.check(component.clone(), &Grants::all(), &self.0.limits).await?;
         let artifact =
             PolicyArtifact { digest, name, version, owner, size, pushed_at: self.0.clock.now(), pushed_by: by };
+        let named = self.0.policies.named(&artifact.digest).await?;
+        let is_new = !named.iter().any(|known| known.place() == artifact.place());
         let artifact = self.0.policies.add(&artifact, &component).await?;
         for envelope in signatures {
-            self.0.policies.add_signature(&artifact.digest, &envelope.to_json()).await?;
+            let owner = artifact.owner.as_ref();
+            self.0.policies.add_signature(owner, &artifact.digest, &envelope.to_json()).await?;
         }
         Ok((artifact, admitted.authority, is_new))
     }
@@ -97,7 +105,7 @@ impl Policies {
         loop {
             let page = self.0.policies.list(&filter, after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.digest.clone());
+            after = Some(last.place());
             own += page.iter().filter(|artifact| artifact.owner.as_ref() == Some(owner)).count();
             if own >= MOST_POLICIES {
                 return Err(Error::Invalid(format!(
@@ -107,28 +115,41 @@ impl Policies {
         }
     }
 
-    /// Adds what somebody signed of a component. Whether that counts is decided when it is bound.
+    /// Adds what somebody signed of a component, for each owner of it whose policies the caller manages. Whether that
+    /// counts is decided when it is bound.
     pub async fn sign(&self, caller: &Caller, digest: &PolicyDigest, envelope: &Envelope) -> Result<(), Error> {
-        let artifact = self.seen(caller, digest).await?;
-        permit(caller, &Action::PushPolicy(artifact.owner.clone()))?;
-        if self.0.policies.signatures(digest).await?.len() >= Envelope::MOST_SIGNATURES {
-            return Err(Error::Invalid(format!(
-                "policy {digest} has {} signatures, which is the most",
-                Envelope::MOST_SIGNATURES
-            )));
+        let seen = self.seen(caller, digest).await?;
+        let owners: BTreeSet<_> = self.0.policies.named(digest).await?.into_iter().map(|policy| policy.owner).collect();
+        let is_theirs = |owner: &Option<TenantId>| permit(caller, &Action::PushPolicy(owner.clone())).is_ok();
+        let owners: Vec<_> = owners.into_iter().filter(is_theirs).collect();
+        if owners.is_empty() {
+            permit(caller, &Action::PushPolicy(seen.owner))?;
+        }
+        for owner in &owners {
+            if self.0.policies.signatures(owner.as_ref(), digest).await?.len() >= Envelope::MOST_SIGNATURES {
+                return Err(Error::Invalid(format!(
+                    "policy {digest} has {} signatures, which is the most",
+                    Envelope::MOST_SIGNATURES
+                )));
+            }
         }
         let deed = Deed::new("policy.sign", digest);
         let (desk, digest, envelope) = (self.clone(), digest.clone(), envelope.to_json());
-        let signing = async move { Ok::<_, Error>(desk.0.policies.add_signature(&digest, &envelope).await?) };
-        self.0.trail.audited(caller, deed, signing).await.map(|_| ())
+        let signing = async move {
+            for owner in &owners {
+                desk.0.policies.add_signature(owner.as_ref(), &digest, &envelope).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        self.0.trail.audited(caller, deed, signing).await
     }
 
-    /// The policies that a caller can see, after the one with this digest.
+    /// The policies that a caller can see, after this place.
     pub async fn list(
         &self,
         caller: &Caller,
         name: Option<PolicyName>,
-        after: Option<&PolicyDigest>,
+        after: Option<&PolicyPlace>,
         limit: u32,
     ) -> Result<Vec<PolicyArtifact>, Error> {
         permit(caller, &Action::ReadPolicy(None))?;
@@ -162,15 +183,18 @@ impl Policies {
 
     /// One policy's component and signatures.
     pub async fn fetch(&self, caller: &Caller, digest: &PolicyDigest) -> Result<(Vec<u8>, Vec<String>), Error> {
-        self.seen(caller, digest).await?;
-        Ok((self.component(digest).await?, self.0.policies.signatures(digest).await?))
+        let seen = self.seen(caller, digest).await?;
+        let signatures = self.0.policies.signatures(seen.owner.as_ref(), digest).await?;
+        Ok((self.component(digest).await?, signatures))
     }
 
     /// What is another tenant's is as if it were not there.
     pub(super) async fn seen(&self, caller: &Caller, digest: &PolicyDigest) -> Result<PolicyArtifact, Error> {
-        let found = self.0.policies.get(digest).await?;
-        let may = |artifact: &PolicyArtifact| permit(caller, &Action::ReadPolicy(artifact.owner.clone())).is_ok();
-        found.filter(may).ok_or_else(|| Error::NotFound(format!("policy {digest}")))
+        let mut named = self.0.policies.named(digest).await?;
+        named.retain(|policy| permit(caller, &Action::ReadPolicy(policy.owner.clone())).is_ok());
+        let any = named.first().cloned();
+        let found = nearest(named, caller.role.tenant()).or(any);
+        found.ok_or_else(|| Error::NotFound(format!("policy {digest}")))
     }
 
     async fn details(&self, artifact: PolicyArtifact) -> Result<PolicyDetails, Error> {
@@ -179,7 +203,7 @@ impl Policies {
     }
 
     async fn described(&self, artifact: PolicyArtifact, authority: Authority) -> Result<PolicyDetails, Error> {
-        let envelopes = self.0.policies.signatures(&artifact.digest).await?;
+        let envelopes = self.0.policies.signatures(artifact.owner.as_ref(), &artifact.digest).await?;
         let envelopes = envelopes.iter().filter_map(|text| Envelope::parse(text.as_bytes()).ok());
         let signers = envelopes.flat_map(|envelope| envelope.key_ids().map(str::to_owned).collect::<Vec<_>>());
         Ok(PolicyDetails { artifact, authority, signers: signers.collect() })

@@ -25,8 +25,8 @@ impl Policies {
         Ok(ScopeRules { own, effective, keys })
     }
 
-    /// Sets, or with none takes away, a scope's own ceiling. What is bound there stays bound; it is held against the
-    /// ceiling when something is bound next.
+    /// Sets, or with none takes away, a scope's own ceiling. What is bound there stays bound, and may
+    /// from now on do no more than the ceiling allows.
     pub async fn set_ceiling(
         &self,
         caller: &Caller,
@@ -82,7 +82,7 @@ impl Policies {
     /// A rollout becomes current by itself, with nobody there to ask what is allowed: so one that is not any more ends.
     /// What is said of everybody holds where a tenant's own says nothing.
     async fn end_disallowed(&self, scope: &PolicyScope, signed: &Signed) -> Result<(), Error> {
-        let (_, states) = self.0.generations.changed_since(0).await?;
+        let states = self.0.generations.changed_since(0).await?.states;
         let concerned = states.into_iter().filter(|state| *scope == PolicyScope::Default || state.scope == *scope);
         for state in concerned {
             let Some(rollout) = state.rollout else { continue };

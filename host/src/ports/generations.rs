@@ -23,6 +23,16 @@ pub enum SwapError {
     /// It, or its component, was revoked.
     #[error("generation {0} was revoked")]
     Revoked(u64),
+    /// The scope has had a later version already.
+    #[error("the scope has had {name} {mark}, and {version} is older")]
+    Downgrade {
+        /// The policy.
+        name: PolicyName,
+        /// The version that was to become current.
+        version: PolicyVersion,
+        /// The highest so far.
+        mark: PolicyVersion,
+    },
     /// A rollout is under way, or none is.
     #[error("{0}")]
     Rollout(&'static str),
@@ -38,6 +48,8 @@ pub enum SwapKind {
     Bind,
     /// An earlier one again.
     RollBack,
+    /// An earlier one again, and another generation's rollout goes on beside it.
+    RollBackBeside,
     /// The one that is rolled out, which ends the rollout.
     Promote,
 }
@@ -61,6 +73,37 @@ pub struct ScopeState {
     pub revoked: Vec<u64>,
 }
 
+/// What there is of a scope cannot be read: it is damaged, or of another version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Whose it is; none if even that cannot be read.
+    pub scope: Option<PolicyScope>,
+    /// The number of the generation that is current there, 0 if it is not known; none if there is none.
+    pub current: Option<u64>,
+    /// What is wrong, for people.
+    pub reason: String,
+}
+
+/// What has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The epoch as of this answer.
+    pub epoch: u64,
+    /// The scopes that changed, by scope.
+    pub states: Vec<ScopeState>,
+    /// Those of them that cannot be read. They keep no other from being told.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// So old is what nobody needs any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PruneBefore {
+    /// Generations that were staged before this, and never served or were tried.
+    pub staged: Timestamp,
+    /// Divergences of rollouts that are over, from before this.
+    pub divergences: Timestamp,
+}
+
 /// Generations and the swaps between them.
 ///
 /// Every method is atomic. Every change of what hosts need to know raises the epoch, in the same transaction.
@@ -73,11 +116,12 @@ pub trait GenerationStore: Send + Sync {
     async fn generation(&self, scope: &PolicyScope, number: u64) -> Result<Option<Generation>, StoreError>;
 
     /// Compare-and-set: makes a generation current if `expected` is. Ends a rollout of the scope; if it is another
-    /// generation's, it was given up, which stands in the history before the swap. Refused if the generation or its
-    /// component was revoked, or if it is to be promoted and is not rolled out. Writes the history. `mark` is the version that the scope is to have had
-    /// at least from now on: the scope's mark of that name is raised to it, never lowered.
+    /// generation's, it was given up, which stands in the history before the swap, unless it is to go on. Refused if the
+    /// generation or its component was revoked, or if it is to be promoted and is not rolled out. Writes the history.
+    /// `mark` is the version that becomes current: the scope's mark of that name is raised to it, and the swap is refused
+    /// if it is above.
     ///
-    /// Checks in this order: existence, expected generation, revocation, rollout.
+    /// Checks in this order: existence, expected generation, revocation, rollout, mark.
     async fn swap(
         &self,
         scope: &PolicyScope,
@@ -91,6 +135,15 @@ pub trait GenerationStore: Send + Sync {
     /// Compare-and-set: the scope has no binding of its own any more, if `expected` is current. Ends a rollout, which was given
     /// up.
     async fn unbind(&self, scope: &PolicyScope, expected: u64, signed: &Signed) -> Result<(), SwapError>;
+
+    /// How many generations of a scope have neither served nor been tried.
+    async fn unused(&self, scope: &PolicyScope) -> Result<u64, StoreError>;
+
+    /// Forgets, and answers how many generations it forgot: those that neither served nor were tried, if they are older;
+    /// divergences of rollouts that are not under way, if they are older, or are not among the latest 5,000 of their
+    /// scope; and of each scope's history what made nothing current, but for the latest 1,000 lines. No number is used
+    /// again.
+    async fn prune(&self, before: &PruneBefore) -> Result<u64, StoreError>;
 
     /// The highest version of a policy that was ever current in a scope; none if none was.
     async fn mark(&self, scope: &PolicyScope, name: &PolicyName) -> Result<Option<PolicyVersion>, StoreError>;
@@ -130,17 +183,20 @@ pub trait GenerationStore: Send + Sync {
     /// component; the store knows of no generation that a configuration binds.
     async fn revoke(&self, revocation: &Revocation, signed: &Signed) -> Result<bool, StoreError>;
 
+    /// What was revoked after the revocation with that number, by number, and as texts: in the order of revoking, all in
+    /// all. What else is known of a revocation may be damaged.
+    async fn revoked_since(&self, number: u64, limit: u32) -> Result<Vec<(u64, String)>, StoreError>;
+
     /// What was revoked, newest first, with who, when and why.
     async fn revocations(&self, limit: u32) -> Result<Vec<(String, Signed)>, StoreError>;
 
     /// A number that grows with every change. Cheap: it is asked several times a second.
     async fn epoch(&self) -> Result<u64, StoreError>;
 
-    /// What is to be known of every scope that has ever had a generation and has changed after `epoch`, by scope, and
-    /// the epoch as of that answer. From 0, of all.
-    async fn changed_since(&self, epoch: u64) -> Result<(u64, Vec<ScopeState>), StoreError>;
+    /// What is to be known of every scope that has ever had a generation and has changed after `epoch`. From 0, of all.
+    async fn changed_since(&self, epoch: u64) -> Result<Changes, StoreError>;
 
-    /// The same of one scope; none if it has never had a generation.
+    /// The same of one scope; none if it has never had a generation. Corrupt if it cannot be read.
     async fn state(&self, scope: &PolicyScope) -> Result<Option<ScopeState>, StoreError>;
 
     /// What happened to a scope, newest first, before the change of that id.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::model::{PolicyArtifact, PolicyDigest, PolicyName, PolicyVersion, TenantId};
+use crate::model::{PolicyArtifact, PolicyDigest, PolicyName, PolicyPlace, PolicyVersion, TenantId};
 
 /// Why a policy was not added.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +18,6 @@ pub enum AddPolicyError {
         /// The component that has them.
         digest: PolicyDigest,
     },
-    /// The component is there under another name, version or owner.
-    #[error("this component is in the store already, as {0}")]
-    KnownAs(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -41,28 +38,33 @@ pub struct PolicyFilter {
 #[async_trait]
 pub trait PolicyStore: Send + Sync {
     /// Adds a component. Adding the same once more, under the same name, version and owner, changes nothing. Name and
-    /// version are unique within an owner. Answers what stands in the store.
+    /// version are unique within an owner. The same component may be added under several names, versions and owners, which
+    /// do not know of one another. Answers what stands in the store.
     async fn add(&self, artifact: &PolicyArtifact, component: &[u8]) -> Result<PolicyArtifact, AddPolicyError>;
 
-    /// What is known of a component, if it is there.
-    async fn get(&self, digest: &PolicyDigest) -> Result<Option<PolicyArtifact>, StoreError>;
+    /// All that a component was added as, in the order of lists; nothing if it is not there.
+    async fn named(&self, digest: &PolicyDigest) -> Result<Vec<PolicyArtifact>, StoreError>;
 
     /// The component's bytes, if it is there. Whoever uses them checks that they have the digest.
     async fn component(&self, digest: &PolicyDigest) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Policies by name, then version, then owner (the platform's first), after the policy with this digest. None if
-    /// there is no such policy.
+    /// Policies by name, then version, then owner (the platform's first), after this place, at which there may be none.
     async fn list(
         &self,
         filter: &PolicyFilter,
-        after: Option<&PolicyDigest>,
+        after: Option<&PolicyPlace>,
         limit: u32,
     ) -> Result<Vec<PolicyArtifact>, StoreError>;
 
-    /// Adds what somebody signed of a component, as text. Adding the same once more changes nothing. False if there is
-    /// no such component.
-    async fn add_signature(&self, digest: &PolicyDigest, envelope: &str) -> Result<bool, StoreError>;
+    /// Adds what somebody signed of an owner's component, as text. Adding the same once more changes nothing. False if
+    /// that owner has no such component.
+    async fn add_signature(
+        &self,
+        owner: Option<&TenantId>,
+        digest: &PolicyDigest,
+        envelope: &str,
+    ) -> Result<bool, StoreError>;
 
-    /// What was signed of a component, oldest first.
-    async fn signatures(&self, digest: &PolicyDigest) -> Result<Vec<String>, StoreError>;
+    /// What was signed of an owner's component, oldest first.
+    async fn signatures(&self, owner: Option<&TenantId>, digest: &PolicyDigest) -> Result<Vec<String>, StoreError>;
 }

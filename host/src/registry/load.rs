@@ -5,12 +5,12 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::scope::{Candidate, Current, ScopeBindings};
+use super::scope::{Current, ScopeBindings, wanted};
 use super::watch::in_time;
 use super::{Binding, Watcher};
 use crate::compiler::LoadFailure;
-use crate::model::{ErrorChain, Generation, PolicyDigest, PolicyRef};
-use crate::ports::{ScopeState, StoreError};
+use crate::model::{ErrorChain, Generation, PolicyDigest, PolicyScope};
+use crate::ports::{Changes, ScopeState, StoreError};
 use crate::runtime::Policy;
 
 /// Why a generation cannot be loaded.
@@ -36,104 +36,96 @@ pub(super) enum LoadProblem {
 }
 
 impl Watcher {
-    /// Puts in place what the store says of a scope as of an epoch. What is new is loaded first, and meanwhile, or if it
-    /// cannot be loaded, what served goes on serving; a revocation alone holds at once. Answers whether all is loaded.
-    pub(super) async fn apply(&self, epoch: u64, state: ScopeState) -> bool {
-        let known = self.registry.scope(&state.scope);
-        let mut next = self.outset(epoch, &state, known.as_deref());
-        self.registry.put(next.clone());
-        let rolled_out = self.rolled_out(&state).await;
-        for generation in wanted(&state, rolled_out.as_ref().ok().and_then(Option::as_ref)) {
-            self.load_into(&mut next, &state, generation).await;
+    /// Puts in place what can be said of scopes without loading anything: revocations, rollbacks and what else is loaded
+    /// already. Answers which there are, and notes those that are to be tried again.
+    pub(super) fn announce(&self, changes: &Changes) -> Vec<PolicyScope> {
+        let unreadable = changes.unreadable.iter().filter_map(|damage| damage.scope.clone());
+        let scopes: Vec<_> = changes.states.iter().map(|state| state.scope.clone()).chain(unreadable).collect();
+        let before: Vec<_> = scopes.iter().map(|scope| self.registry.scope(scope)).collect();
+        self.registry.announce(changes);
+        for (scope, known) in scopes.iter().zip(before) {
+            self.tell(scope, known.as_deref());
         }
-        if let Err(error) = rolled_out {
-            next.problem = Some(format!("what is rolled out cannot be read: {}", ErrorChain(&error)));
+        for damage in &changes.unreadable {
+            match &damage.scope {
+                Some(scope) => self.note_trouble(scope.clone(), false),
+                None => tracing::error!(reason = damage.reason, "a scope in the store cannot be read, nor whose it is"),
+            }
         }
-        next.candidate = candidate(&state, &next);
-        self.tell(known.as_deref(), &next);
-        let whole = next.problem.is_none();
-        self.registry.put(next);
-        self.forget_unused();
-        // Something later may be in place by now.
-        if let Some(in_place) = self.registry.scope(&state.scope) {
-            self.report(&in_place).await;
-        }
-        whole
+        scopes
     }
 
-    /// Puts in place what can be said of a scope without loading anything.
-    pub(super) fn announce(&self, epoch: u64, state: &ScopeState) {
-        let known = self.registry.scope(&state.scope);
-        let next = self.outset(epoch, state, known.as_deref());
-        self.tell(known.as_deref(), &next);
-        self.registry.put(next);
-    }
-
-    /// What can be said without loading anything.
-    fn outset(&self, epoch: u64, state: &ScopeState, known: Option<&ScopeBindings>) -> ScopeBindings {
-        let numbers: BTreeSet<u64> = known_generations(state)
-            .map(|generation| generation.number)
-            .chain(state.rollout.as_ref().map(|rollout| rollout.number))
-            .collect();
-        let mut loaded = known.map(|known| known.loaded.clone()).unwrap_or_default();
-        loaded.retain(|number, _| numbers.contains(number) && !state.revoked.contains(number));
-        let current = match &state.current {
-            None => Current::Absent,
-            Some(current) if state.revoked.contains(&current.number) => Current::Revoked(reference(current)),
-            Some(current) => match (loaded.get(&current.number), known.map(|known| &known.current)) {
-                (Some(binding), _) => Current::Serves(binding.clone()),
-                (None, Some(kept @ (Current::Absent | Current::Serves(_) | Current::Revoked(_)))) => kept.clone(),
-                // Until now the scope was served by what serves everybody, unless this is what the host starts with.
-                (None, None) if !self.registry.is_unread() => Current::Absent,
-                (None, Some(Current::Unavailable(_)) | None) => Current::Unavailable(reference(current)),
-            },
+    /// Loads what is missing of a scope, as the store says by then. Meanwhile, or if it cannot be loaded, what served goes
+    /// on serving. Each scope has its own turn: none waits for what another one loads, but for a free compiler.
+    pub(super) async fn load_scope(&self, scope: &PolicyScope) {
+        let turn = self.turn(scope);
+        let _turn = match turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                // Something takes long. What is in place without it, such as a rollback, is told meanwhile.
+                self.report_scope(scope).await;
+                turn.lock().await
+            }
         };
-        let mut next =
-            ScopeBindings { scope: state.scope.clone(), epoch, current, candidate: None, loaded, problem: None };
-        next.candidate = candidate(state, &next);
-        next
+        while let Some(known) = self.registry.scope(scope) {
+            let Some(state) = known.state.clone() else { break };
+            let problem = self.load_missing(&state).await;
+            let whole = problem.is_none();
+            let before = self.registry.scope(scope);
+            let conclude = |in_place: &ScopeBindings| {
+                let is_same = in_place.epoch == known.epoch && in_place.state.is_some();
+                is_same.then(|| ScopeBindings { problem: problem.clone(), ..in_place.clone() })
+            };
+            self.registry.amend(scope, conclude);
+            self.tell(scope, before.as_deref());
+            if self.registry.scope(scope).is_none_or(|in_place| in_place.epoch == known.epoch) {
+                self.note_trouble(scope.clone(), whole);
+                break;
+            }
+        }
+        self.report_scope(scope).await;
     }
 
-    /// The generation that is rolled out, unless the state has it.
-    async fn rolled_out(&self, state: &ScopeState) -> Result<Option<Generation>, StoreError> {
-        let Some(rollout) = &state.rollout else { return Ok(None) };
-        if known_generations(state).any(|generation| generation.number == rollout.number) {
-            return Ok(None);
-        }
-        in_time(self.stores.generations.generation(&state.scope, rollout.number)).await
-    }
-
-    async fn load_into(&self, next: &mut ScopeBindings, state: &ScopeState, generation: &Generation) {
-        if next.loaded.contains_key(&generation.number) || state.revoked.contains(&generation.number) {
-            return;
-        }
-        match self.load(generation).await {
-            Ok(binding) => {
-                let binding = Arc::new(binding);
-                next.loaded.insert(generation.number, binding.clone());
-                if state.current.as_ref().is_some_and(|current| current.number == generation.number) {
-                    next.current = Current::Serves(binding);
+    /// Answers why something could not be loaded.
+    async fn load_missing(&self, state: &ScopeState) -> Option<String> {
+        let mut problem = None;
+        for generation in wanted(state) {
+            let is_loaded = |in_place: &ScopeBindings| in_place.loaded.contains_key(&generation.number);
+            if self.registry.scope(&state.scope).is_some_and(|in_place| is_loaded(&in_place)) {
+                continue;
+            }
+            match self.load(generation).await {
+                Ok(binding) => {
+                    let (binding, before) = (Arc::new(binding), self.registry.scope(&state.scope));
                     // Does not wait for the others.
-                    self.registry.put(next.clone());
+                    self.registry.amend(&state.scope, |in_place| in_place.with(generation.number, &binding));
+                    self.tell(&state.scope, before.as_deref());
+                }
+                Err(error) => {
+                    problem.get_or_insert(format!("generation {}: {}", generation.id(), ErrorChain(&error)));
                 }
             }
-            Err(problem) => {
-                let problem = format!("generation {}: {}", generation.id(), ErrorChain(&problem));
-                next.problem.get_or_insert(problem);
-            }
         }
+        problem
     }
 
     async fn load(&self, generation: &Generation) -> Result<Binding, LoadProblem> {
         let digest = &generation.spec.digest;
         let cell = self.policies().entry(digest.clone()).or_default().clone();
-        let policy = cell.get_or_try_init(|| self.compile(digest)).await?.clone();
+        let policy = cell.get_or_try_init(|| self.find_or_compile(digest)).await?.clone();
         let host = policy.limits().clone();
         Ok(Binding::stored(generation, policy, &host))
     }
 
-    /// Few at a time, so that runs get something of the processors while a host starts.
-    async fn compile(&self, digest: &PolicyDigest) -> Result<Policy, LoadProblem> {
+    /// What was compiled before waits for nobody's compilation. Few at a time of either, so that runs get something of the
+    /// processors while a host starts.
+    async fn find_or_compile(&self, digest: &PolicyDigest) -> Result<Policy, LoadProblem> {
+        {
+            let _turn = self.finding.acquire().await;
+            if let Some(policy) = self.source.compiled(digest).await {
+                return Ok(policy);
+            }
+        }
         let _turn = self.compiling.acquire().await;
         let component = in_time(self.stores.policies.component(digest)).await?;
         let component = component.ok_or_else(|| LoadProblem::Missing(digest.clone()))?;
@@ -145,10 +137,11 @@ impl Watcher {
     }
 
     /// Compiled policies are shared by all generations that name them, and kept for as long as one does.
-    fn forget_unused(&self) {
+    pub(super) fn forget_unused(&self) {
         let scopes = self.registry.scopes();
-        let used: BTreeSet<&PolicyDigest> =
-            scopes.iter().flat_map(|scope| scope.loaded.values()).map(|binding| &binding.reference.digest).collect();
+        let loaded = scopes.iter().flat_map(|scope| scope.loaded.values()).map(|binding| &binding.reference.digest);
+        let due = scopes.iter().filter_map(|scope| scope.state.as_deref()).flat_map(wanted);
+        let used: BTreeSet<&PolicyDigest> = loaded.chain(due.map(|generation| &generation.spec.digest)).collect();
         self.policies().retain(|digest, cell| !cell.initialized() || used.contains(digest));
     }
 
@@ -156,15 +149,21 @@ impl Watcher {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, known: Option<&ScopeBindings>, next: &ScopeBindings) {
-        let scope = &next.scope;
+    fn turn(&self, scope: &PolicyScope) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(scope.clone()).or_default().clone()
+    }
+
+    /// Tells the log what is in place now, as far as it was not so before.
+    fn tell(&self, scope: &PolicyScope, known: Option<&ScopeBindings>) {
+        let Some(next) = self.registry.scope(scope) else { return };
         if let Some(problem) = &next.problem
             && known.is_none_or(|known| known.problem != next.problem)
         {
             tracing::error!(%scope, problem, "a scope is not served with what it is bound to");
         }
         let kind = |scope: &ScopeBindings| std::mem::discriminant(&scope.current);
-        if known.is_some_and(|known| (kind(known), known.reference()) == (kind(next), next.reference())) {
+        if known.is_some_and(|known| (kind(known), known.reference()) == (kind(&next), next.reference())) {
             return;
         }
         match &next.current {
@@ -179,23 +178,4 @@ impl Watcher {
             Current::Unavailable(_) => {}
         }
     }
-}
-
-fn candidate(state: &ScopeState, next: &ScopeBindings) -> Option<Candidate> {
-    let rollout = state.rollout.clone()?;
-    let binding = next.loaded.get(&rollout.number)?.clone();
-    Some(Candidate { binding, rollout })
-}
-
-/// The current one first; the one before last, since it is there for a rollback only.
-fn wanted<'s>(state: &'s ScopeState, rolled_out: Option<&'s Generation>) -> impl Iterator<Item = &'s Generation> {
-    state.current.iter().chain(rolled_out).chain(&state.staged).chain(&state.previous)
-}
-
-fn known_generations(state: &ScopeState) -> impl Iterator<Item = &Generation> {
-    wanted(state, None)
-}
-
-fn reference(generation: &Generation) -> PolicyRef {
-    PolicyRef { generation: generation.id(), digest: generation.spec.digest.clone() }
 }

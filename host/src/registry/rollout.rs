@@ -4,11 +4,38 @@ use super::Watcher;
 use super::scope::ScopeBindings;
 use super::tally::Tried;
 use super::watch::in_time;
-use crate::model::{ErrorChain, PolicyScope, Rollout, RolloutCounts, Signed};
+use crate::access::{Caller, Deed, Failure, Unrecorded};
+use crate::model::{ErrorChain, PolicyName, PolicyScope, PolicyVersion, Rollout, RolloutCounts, Signed};
 use crate::ports::{StoreError, SwapError, SwapKind};
 
-/// Who ends a rollout that nobody ended.
-const ACTOR: &str = "rollout";
+/// Why a rollout did not end.
+#[derive(Debug, thiserror::Error)]
+enum Undone {
+    #[error(transparent)]
+    Unrecorded(#[from] Unrecorded),
+    #[error(transparent)]
+    Swap(#[from] SwapError),
+}
+
+impl From<StoreError> for Undone {
+    fn from(error: StoreError) -> Self {
+        Self::Swap(error.into())
+    }
+}
+
+impl Failure for Undone {
+    fn code(&self) -> &str {
+        match self {
+            Self::Unrecorded(_) => "service_unavailable",
+            Self::Swap(SwapError::Store(error)) => error.code(),
+            Self::Swap(_) => "conflict",
+        }
+    }
+
+    fn may_have_happened(&self) -> bool {
+        matches!(self, Self::Swap(SwapError::Store(error)) if error.may_have_happened())
+    }
+}
 
 /// What is to become of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,46 +86,93 @@ impl Watcher {
         Ok(())
     }
 
-    async fn carry_out(&self, known: &ScopeBindings, number: u64, verdict: Verdict) -> Result<(), StoreError> {
-        let scope = &known.scope;
-        match verdict {
-            Verdict::GoOn => Ok(()),
-            Verdict::GiveUp(reason) => {
-                let signed = self.signed(&reason);
-                if in_time(self.stores.generations.end_rollout(scope, number, &signed)).await? {
-                    self.metrics.rollout_ended("given_up");
-                    tracing::error!(%scope, number, reason, "a rollout was given up");
-                }
-                Ok(())
-            }
-            Verdict::Promote(reason) => self.promote(known, number, &reason).await,
+    async fn carry_out(&self, known: &ScopeBindings, number: u64, verdict: Verdict) -> Result<(), Undone> {
+        if verdict == Verdict::GoOn || !self.is_under_way(&known.scope, number).await? {
+            return Ok(());
         }
-    }
-
-    async fn promote(&self, known: &ScopeBindings, number: u64, reason: &str) -> Result<(), StoreError> {
+        let ended = match &verdict {
+            Verdict::GoOn => return Ok(()),
+            Verdict::GiveUp(reason) => self.give_up(&known.scope, number, reason).await,
+            Verdict::Promote(reason) => self.promote(known, number, reason).await,
+        };
         let scope = &known.scope;
-        let Some(candidate) = &known.candidate else { return Ok(()) };
-        let artifact = in_time(self.stores.policies.get(&candidate.binding.reference.digest)).await?;
-        let mark = artifact.as_ref().map(|artifact| (&artifact.name, &artifact.version));
-        let expected = known.reference().and_then(|current| current.generation.number());
-        let signed = self.signed(reason);
-        match self.stores.generations.swap(scope, expected, number, SwapKind::Promote, mark, &signed).await {
-            Ok(()) => {
+        match (ended, verdict) {
+            (Ok(()), Verdict::GiveUp(reason)) => {
+                self.metrics.rollout_ended("given_up");
+                tracing::error!(%scope, number, reason, "a rollout was given up");
+            }
+            (Ok(()), Verdict::Promote(reason)) => {
                 self.metrics.rollout_ended("promoted");
                 tracing::info!(%scope, number, reason, "a rollout was promoted");
-                Ok(())
             }
-            Err(SwapError::Store(error)) => Err(error),
+            (Ok(()), Verdict::GoOn) => {}
+            (Err(error @ (Undone::Unrecorded(_) | Undone::Swap(SwapError::Store(_)))), _) => return Err(error),
             // Somebody else was faster.
-            Err(error) => {
-                tracing::debug!(%scope, number, %error, "a rollout was not promoted");
-                Ok(())
-            }
+            (Err(error), _) => tracing::debug!(%scope, number, %error, "a rollout did not end so"),
         }
+        Ok(())
+    }
+
+    /// Asked first, so that of many hosts that see the same few tell the trail of it.
+    async fn is_under_way(&self, scope: &PolicyScope, number: u64) -> Result<bool, StoreError> {
+        let state = in_time(self.stores.generations.state(scope)).await?;
+        Ok(state.and_then(|state| state.rollout).is_some_and(|rollout| rollout.number == number))
+    }
+
+    async fn give_up(&self, scope: &PolicyScope, number: u64, reason: &str) -> Result<(), Undone> {
+        let (generations, signed, of) = (self.stores.generations.clone(), self.signed(reason), scope.clone());
+        let ending = async move {
+            match in_time(generations.end_rollout(&of, number, &signed)).await? {
+                true => Ok(()),
+                false => Err(SwapError::Rollout("the rollout is over already").into()),
+            }
+        };
+        let deed = Deed::new("policy.end_rollout", scope).with("number", number).with("reason", reason.to_owned());
+        self.stores.trail.audited(&self.caller(), deed, ending).await
+    }
+
+    async fn promote(&self, known: &ScopeBindings, number: u64, reason: &str) -> Result<(), Undone> {
+        let Some(candidate) = &known.candidate else { return Ok(()) };
+        let digest = candidate.binding.reference.digest.clone();
+        let called = self.called(known, number).await?;
+        let expected = known.reference().and_then(|current| current.generation.number());
+        let (generations, signed, scope) = (self.stores.generations.clone(), self.signed(reason), known.scope.clone());
+        let deed = Deed::new("policy.promote", &scope)
+            .with("number", number)
+            .with("digest", digest.as_str())
+            .with("reason", reason.to_owned());
+        let promoting = async move {
+            let mark = called.as_ref().map(|(name, version)| (name, version));
+            Ok(generations.swap(&scope, expected, number, SwapKind::Promote, mark, &signed).await?)
+        };
+        self.stores.trail.audited(&self.caller(), deed, promoting).await
+    }
+
+    /// What the policy of a generation was called when it was rolled out; of one that does not tell, what its component
+    /// is called.
+    async fn called(
+        &self,
+        known: &ScopeBindings,
+        number: u64,
+    ) -> Result<Option<(PolicyName, PolicyVersion)>, StoreError> {
+        let mut generations = known.state.iter().flat_map(|state| super::scope::wanted(state));
+        let Some(spec) = generations.find(|generation| generation.number == number).map(|it| &it.spec) else {
+            return Ok(None);
+        };
+        if spec.called.is_some() {
+            return Ok(spec.called.clone());
+        }
+        let named = in_time(self.stores.policies.named(&spec.digest)).await?;
+        let open = named.into_iter().find(|policy| policy.is_open_to(known.scope.tenant()));
+        Ok(open.map(|policy| (policy.name, policy.version)))
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::admin(format!("host:{}", self.replica))
     }
 
     fn signed(&self, reason: &str) -> Signed {
-        Signed { at: self.stores.clock.now(), actor: ACTOR.to_owned(), reason: reason.to_owned() }
+        Signed { at: self.stores.clock.now(), actor: self.caller().actor, reason: reason.to_owned() }
     }
 }
 
@@ -115,8 +189,10 @@ fn judge(rollout: &Rollout, sum: RolloutCounts, tried: &Tried, now: crate::model
             sum.divergences, sum.runs
         ));
     }
-    if goal.clean_runs.is_some_and(|runs| sum.runs >= runs) {
-        return Verdict::Promote(format!("{} runs without a fault", sum.runs));
+    // A run that ended otherwise than the one beside it is for people to judge.
+    let clean = sum.runs.saturating_sub(sum.divergences);
+    if goal.clean_runs.is_some_and(|runs| clean >= runs) {
+        return Verdict::Promote(format!("{clean} clean runs"));
     }
     // What was never run has not proven itself.
     if sum.runs > 0 && goal.promote_at.is_some_and(|at| at <= now) {

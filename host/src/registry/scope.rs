@@ -6,7 +6,10 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::{Assignment, Binding, Trial};
-use crate::model::{ErrorCode, GameId, GenerationId, PolicyRef, PolicyScope, Rollout, RolloutMode};
+use crate::model::{
+    ErrorCode, GameId, Generation, GenerationId, PolicyDigest, PolicyRef, PolicyScope, Rollout, RolloutMode,
+};
+use crate::ports::{ScopeState, Unreadable};
 
 /// A scope of the store, as far as this host has loaded it.
 #[derive(Clone)]
@@ -14,6 +17,8 @@ pub(super) struct ScopeBindings {
     pub(super) scope: PolicyScope,
     /// The store's epoch that this is as of.
     pub(super) epoch: u64,
+    /// What the store says; none if nothing was ever bound, or if that cannot be read.
+    pub(super) state: Option<Arc<ScopeState>>,
     pub(super) current: Current,
     pub(super) candidate: Option<Candidate>,
     /// Every generation that is loaded, by number.
@@ -49,7 +54,63 @@ impl ScopeBindings {
     /// A scope that nothing was ever bound in.
     pub(super) fn absent(scope: PolicyScope) -> Self {
         let (loaded, current) = (BTreeMap::new(), Current::Absent);
-        Self { scope, epoch: 0, current, candidate: None, loaded, problem: None }
+        Self { scope, epoch: 0, state: None, current, candidate: None, loaded, problem: None }
+    }
+
+    /// What can be said by what the store says, without loading anything. `is_first`: this host has not read the store
+    /// before, so nothing served until now.
+    pub(super) fn told(epoch: u64, state: Arc<ScopeState>, known: Option<&Self>, is_first: bool) -> Self {
+        let mut loaded = known.map(|known| known.loaded.clone()).unwrap_or_default();
+        loaded.retain(|number, _| is_wanted(&state, *number));
+        let current = match &state.current {
+            None => Current::Absent,
+            Some(current) if state.revoked.contains(&current.number) => Current::Revoked(reference(current)),
+            Some(current) => match (loaded.get(&current.number), known.map(|known| &known.current)) {
+                (Some(binding), _) => Current::Serves(binding.clone()),
+                (None, Some(kept @ (Current::Absent | Current::Serves(_) | Current::Revoked(_)))) => kept.clone(),
+                // Until now the scope was served by what serves everybody, unless this is what the host starts with.
+                (None, None) if !is_first => Current::Absent,
+                (None, Some(Current::Unavailable(_)) | None) => Current::Unavailable(reference(current)),
+            },
+        };
+        let (scope, problem) = (state.scope.clone(), known.and_then(|known| known.problem.clone()));
+        let candidate = candidate(&state, &loaded);
+        Self { scope, epoch, state: Some(state), current, candidate, loaded, problem }
+    }
+
+    /// What can be said though what the store says cannot be read: what served goes on serving, and nothing is tried. If
+    /// nothing did, nobody is served.
+    pub(super) fn unreadable(
+        epoch: u64,
+        scope: PolicyScope,
+        damage: &Unreadable,
+        known: Option<&Self>,
+        is_first: bool,
+    ) -> Self {
+        let nothing = |number| {
+            // It is not known which component that is.
+            let (generation, digest) = (GenerationId::numbered(&scope, number), PolicyDigest::of(&[]));
+            Current::Unavailable(PolicyRef { generation, digest })
+        };
+        let current = match (known, damage.current) {
+            (Some(known), _) => known.current.clone(),
+            (None, Some(number)) if is_first => nothing(number),
+            (None, _) => Current::Absent,
+        };
+        let loaded = known.map(|known| known.loaded.clone()).unwrap_or_default();
+        Self { scope, epoch, state: None, current, candidate: None, loaded, problem: Some(damage.reason.clone()) }
+    }
+
+    /// The same with one generation more that is loaded; none if the store does not want it any more.
+    pub(super) fn with(&self, number: u64, binding: &Arc<Binding>) -> Option<Self> {
+        let state = self.state.as_ref().filter(|state| is_wanted(state, number))?;
+        let mut next = self.clone();
+        next.loaded.insert(number, binding.clone());
+        if state.current.as_ref().is_some_and(|current| current.number == number) {
+            next.current = Current::Serves(binding.clone());
+        }
+        next.candidate = candidate(state, &next.loaded);
+        Some(next)
     }
 
     pub(super) fn is_bound(&self) -> bool {
@@ -89,6 +150,26 @@ impl ScopeBindings {
             Current::Revoked(reference) | Current::Unavailable(reference) => Some(reference),
         }
     }
+}
+
+/// The generations to be loaded. The current one first; the one before last, since it is there for a rollback only.
+pub(super) fn wanted(state: &ScopeState) -> impl Iterator<Item = &Generation> {
+    let all = state.current.iter().chain(&state.staged).chain(&state.previous);
+    all.filter(|generation| !state.revoked.contains(&generation.number))
+}
+
+fn is_wanted(state: &ScopeState, number: u64) -> bool {
+    wanted(state).any(|generation| generation.number == number)
+}
+
+fn candidate(state: &ScopeState, loaded: &BTreeMap<u64, Arc<Binding>>) -> Option<Candidate> {
+    let rollout = state.rollout.clone()?;
+    let binding = loaded.get(&rollout.number)?.clone();
+    Some(Candidate { binding, rollout })
+}
+
+fn reference(generation: &Generation) -> PolicyRef {
+    PolicyRef { generation: generation.id(), digest: generation.spec.digest.clone() }
 }
 
 impl Candidate {

@@ -20,6 +20,19 @@ pub struct Tally {
     pressing: Notify,
 }
 
+/// What a run has shown of the generation that it tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing: it met a backend's failure, or did not come to what the policy was asked.
+    Nothing,
+    /// It succeeded, or a shadow ended as the run beside it.
+    Clean,
+    /// What the policy did wrong.
+    Fault(Fault),
+    /// In what a shadow differs from the run beside it.
+    Differs(Vec<Divergence>),
+}
+
 /// What was seen of one rollout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tried {
@@ -32,13 +45,18 @@ pub(super) struct Tried {
 }
 
 impl Tally {
-    /// A run of a generation that is tried has ended, so, and with these differences from the current one's.
-    pub fn note(&self, trial: &Trial, fault: Option<&Fault>, divergences: Vec<Divergence>) {
-        let fault = fault.filter(|fault| fault.code.is_policy_fault());
+    /// A run of a generation that is tried has ended, so. One that says nothing of the generation is not counted.
+    pub fn note(&self, trial: &Trial, shown: Shown) {
+        let (fault, divergences) = match shown {
+            Shown::Nothing => return,
+            Shown::Clean => (None, Vec::new()),
+            Shown::Fault(fault) => (Some(fault), Vec::new()),
+            Shown::Differs(divergences) => (None, divergences),
+        };
         let differs = u64::from(!divergences.is_empty());
         let counts = RolloutCounts { runs: 1, faults: u64::from(fault.is_some()), divergences: differs };
-        let tried = Tried { counts, fault: fault.cloned(), divergences };
         let pressing = fault.is_some() || differs > 0;
+        let tried = Tried { counts, fault, divergences };
         let runs = self.add((trial.scope.clone(), trial.number), tried);
         if pressing || runs >= MANY {
             self.pressing.notify_one();

@@ -5,34 +5,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::report::Beats;
 use super::{PolicySource, Registry};
+use crate::access::Trail;
 use crate::metrics::Metrics;
 use crate::model::{ErrorChain, PolicyDigest, PolicyScope};
-use crate::ports::{AccessStore, Clock, GenerationStore, PolicyStore, ScopeState, StoreError};
+use crate::ports::{AccessStore, Changes, Clock, GenerationStore, PolicyStore, StoreError};
 use crate::runtime::Policy;
 
 /// What no notice told of is found within this.
 const POLL: Duration = Duration::from_millis(500);
 /// A store that does not answer is asked again after this.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Scopes loaded at the same time,
-const SCOPES_AT_ONCE: usize = 8;
+/// Compiled code read at the same time,
+const FOUND_AT_ONCE: usize = 8;
 /// components compiled at the same time,
 const COMPILED_AT_ONCE: usize = 2;
-/// and changes followed at the same time: one that takes long to load does not hold up another scope's.
-const CHANGES_AT_ONCE: usize = 4;
+/// and looks at the store at the same time: one that is not answered holds up no other. None waits for what is loaded.
+const LOOKS_AT_ONCE: usize = 4;
 /// What could not be loaded is tried again after this, and each time after twice as long,
 const RETRY_BASE: Duration = Duration::from_secs(1);
 /// up to this.
 const RETRY_CAP: Duration = Duration::from_secs(300);
-/// Far more than anybody revokes.
-const REVOCATIONS: u32 = 10_000;
+/// Revocations read at a time.
+const REVOCATIONS: u32 = 1_000;
 
 /// Where policies, and what binds them, stand.
 #[derive(Clone)]
@@ -43,6 +43,8 @@ pub struct Stores {
     pub policies: Arc<dyn PolicyStore>,
     /// Ceilings.
     pub access: Arc<dyn AccessStore>,
+    /// The trail of what this host does of itself.
+    pub trail: Trail,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -54,14 +56,25 @@ pub struct Watcher {
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) replica: String,
-    /// The epoch up to which the store was read; none before the first time.
-    read: tokio::sync::Mutex<Option<u64>>,
+    read: tokio::sync::Mutex<Read>,
     pub(super) policies: Mutex<BTreeMap<PolicyDigest, Arc<OnceCell<Policy>>>>,
+    /// Whose turn it is to load something for a scope.
+    pub(super) turns: Mutex<BTreeMap<PolicyScope, Arc<tokio::sync::Mutex<()>>>>,
+    pub(super) finding: Semaphore,
     pub(super) compiling: Semaphore,
     troubled: Mutex<BTreeMap<PolicyScope, Trouble>>,
     pub(super) speaks: AtomicBool,
     pub(super) beats: Mutex<Beats>,
     failing: AtomicBool,
+}
+
+/// Up to where the store was read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Read {
+    /// None before the first time.
+    epoch: Option<u64>,
+    /// The last revocation.
+    revocation: u64,
 }
 
 /// A scope that could not be loaded whole.
@@ -85,8 +98,10 @@ impl Watcher {
             registry,
             metrics,
             replica,
-            read: tokio::sync::Mutex::new(None),
+            read: tokio::sync::Mutex::default(),
             policies: Mutex::default(),
+            turns: Mutex::default(),
+            finding: Semaphore::new(FOUND_AT_ONCE),
             compiling: Semaphore::new(COMPILED_AT_ONCE),
             troubled: Mutex::default(),
             speaks: AtomicBool::new(false),
@@ -112,7 +127,7 @@ impl Watcher {
                 () = self.registry.tally().pressing() => {}
                 () = tokio::time::sleep(POLL) => {}
             }
-            while under_way.len() >= CHANGES_AT_ONCE && under_way.join_next().await.is_some() {}
+            while under_way.len() >= LOOKS_AT_ONCE && under_way.join_next().await.is_some() {}
             while under_way.try_join_next().is_some() {}
             let watcher = self.clone();
             under_way.spawn(async move { watcher.look().await });
@@ -123,13 +138,20 @@ impl Watcher {
     /// for it.
     pub async fn refresh(self: &Arc<Self>) -> Result<(), StoreError> {
         let watcher = self.clone();
-        let refreshed = tokio::spawn(async move { watcher.follow().await }).await;
-        refreshed.unwrap_or_else(|error| Err(StoreError::Unknown(Box::new(error))))
+        let refreshed = tokio::spawn(async move {
+            let mut loading = JoinSet::new();
+            let followed = watcher.follow(&mut loading).await;
+            while loading.join_next().await.is_some() {}
+            watcher.tidy();
+            followed
+        });
+        refreshed.await.unwrap_or_else(|error| Err(StoreError::Unknown(Box::new(error))))
     }
 
-    /// One turn of the watch: what fails is told once.
+    /// One turn of the watch, which waits for nothing to be loaded. What fails is told once.
     async fn look(self: &Arc<Self>) {
-        let looked = self.follow().await;
+        let mut loading = JoinSet::new();
+        let looked = self.follow(&mut loading).await;
         if let Err(error) = &looked
             && !self.failing.swap(true, Ordering::Relaxed)
         {
@@ -138,68 +160,91 @@ impl Watcher {
         if looked.is_ok() && self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("changes of policies are seen again");
         }
-        self.retry_troubled().await;
+        self.retry_troubled(&mut loading).await;
+        loading.detach_all();
         self.beat().await;
+        self.tidy();
     }
 
-    async fn follow(&self) -> Result<(), StoreError> {
+    /// What changed comes first, and once more after rollouts were settled, which may have changed something.
+    async fn follow(self: &Arc<Self>, loading: &mut JoinSet<()>) -> Result<(), StoreError> {
+        self.load_all(in_time(self.changes()).await?, loading);
         // What cannot be counted holds up no swap.
         let counted = self.settle_rollouts().await;
-        let Some((epoch, states)) = in_time(self.changes()).await? else { return counted };
-        let apply = |state: ScopeState| async move {
-            let scope = state.scope.clone();
-            let whole = self.apply(epoch, state).await;
-            self.note_trouble(scope, whole);
-        };
-        stream::iter(states).map(apply).buffer_unordered(SCOPES_AT_ONCE).collect::<()>().await;
-        self.measure();
+        self.load_all(in_time(self.changes()).await?, loading);
         counted
     }
 
-    /// What has changed since the store was read last; none if nothing has. Before anything is loaded, it is known of
-    /// every scope whether it is bound, and what is revoked.
-    async fn changes(&self) -> Result<Option<(u64, Vec<ScopeState>)>, StoreError> {
-        let mut read = self.read.lock().await;
-        let generations = &self.stores.generations;
-        if let Some(known) = *read
-            && generations.epoch().await? == known
-        {
-            return Ok(None);
+    fn load_all(self: &Arc<Self>, scopes: Vec<PolicyScope>, loading: &mut JoinSet<()>) {
+        for scope in scopes {
+            let watcher = self.clone();
+            loading.spawn(async move { watcher.load_scope(&scope).await });
         }
-        let (epoch, states) = generations.changed_since(read.unwrap_or_default()).await?;
-        self.registry.set_ceilings(&self.stores.access.ceilings().await?);
-        let revoked = generations.revocations(REVOCATIONS).await?;
-        self.registry.set_revoked(revoked.into_iter().map(|(subject, _)| subject).collect());
-        for state in &states {
-            self.announce(epoch, state);
-        }
-        self.registry.set_read();
-        *read = Some(epoch);
-        Ok(Some((epoch, states)))
     }
 
-    async fn retry_troubled(&self) {
+    /// The scopes that have changed since the store was read last. Before anything is loaded, it is known of every scope
+    /// whether it is bound, what is revoked, and what its ceiling allows.
+    async fn changes(&self) -> Result<Vec<PolicyScope>, StoreError> {
+        let mut read = self.read.lock().await;
+        let generations = &self.stores.generations;
+        if let Some(known) = read.epoch
+            && generations.epoch().await? == known
+        {
+            return Ok(Vec::new());
+        }
+        let since = read.epoch.unwrap_or_default();
+        let changes = generations.changed_since(since).await?;
+        let ceilings = self.stores.access.ceilings_since(since).await?;
+        let (revocation, revoked) = self.revoked_since(read.revocation).await?;
+        self.registry.revoke(&revoked);
+        for damage in &ceilings.unreadable {
+            let scope = damage.scope.as_ref().map(ToString::to_string);
+            tracing::error!(scope, reason = damage.reason, "a ceiling cannot be read; what was known of it holds");
+        }
+        self.registry.change_ceilings(&ceilings);
+        let mut scopes = self.announce(&changes);
+        // That is told with what serves.
+        scopes.extend(ceilings.unreadable.into_iter().filter_map(|damage| damage.scope));
+        *read = Read { epoch: Some(changes.epoch), revocation };
+        Ok(scopes)
+    }
+
+    /// All that was revoked after that revocation, and the last one.
+    async fn revoked_since(&self, known: u64) -> Result<(u64, Vec<String>), StoreError> {
+        let (mut last, mut revoked) = (known, Vec::new());
+        loop {
+            let page = self.stores.generations.revoked_since(last, REVOCATIONS).await?;
+            let Some((number, _)) = page.last() else { return Ok((last, revoked)) };
+            last = *number;
+            revoked.extend(page.into_iter().map(|(_, subject)| subject));
+        }
+    }
+
+    async fn retry_troubled(self: &Arc<Self>, loading: &mut JoinSet<()>) {
         let now = Instant::now();
         let due: BTreeSet<PolicyScope> =
             self.troubled().iter().filter(|(_, trouble)| trouble.next <= now).map(|(scope, _)| scope.clone()).collect();
         for scope in due {
             // So that no other turn of the watch waits for the same.
             self.note_trouble(scope.clone(), false);
-            let epoch = self.read.lock().await.unwrap_or_default();
+            let epoch = self.read.lock().await.epoch.unwrap_or_default();
             match in_time(self.stores.generations.state(&scope)).await {
                 Ok(Some(state)) => {
-                    if self.apply(epoch, state).await {
-                        self.note_trouble(scope, true);
-                    }
+                    self.announce(&Changes { epoch, states: vec![state], unreadable: Vec::new() });
+                    self.load_all(vec![scope], loading);
                 }
                 Ok(None) => drop(self.troubled().remove(&scope)),
                 Err(error) => tracing::debug!(%scope, error = %ErrorChain(&error), "a scope is not loaded yet"),
             }
-            self.measure();
         }
     }
 
-    fn note_trouble(&self, scope: PolicyScope, whole: bool) {
+    fn tidy(&self) {
+        self.forget_unused();
+        self.measure();
+    }
+
+    pub(super) fn note_trouble(&self, scope: PolicyScope, whole: bool) {
         let mut troubled = self.troubled();
         if whole {
             troubled.remove(&scope);

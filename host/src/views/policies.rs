@@ -11,7 +11,7 @@ mod status;
 
 pub use rollout::{PolicyDivergence, PolicyRollout};
 pub use rules::{PolicyCeiling, PolicyLimits, PolicyRules, PolicySigner};
-pub use status::{PolicyHistoryEntry, PolicyReplica, PolicyStatus};
+pub use status::{PolicyEffective, PolicyHistoryEntry, PolicyReplica, PolicyStatus};
 
 use super::{maybe, text};
 use crate::admission::Authority;

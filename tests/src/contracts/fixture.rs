@@ -187,6 +187,7 @@ pub fn component_digest(name: &str, version: &str) -> PolicyDigest {
 pub fn spec(version: &str) -> BindingSpec {
     BindingSpec {
         digest: component_digest("keep", version),
+        called: Some(("keep".parse().unwrap(), version.parse().unwrap())),
         settings: [("retention_days", "30"), ("quiet \"hours\"", "22–6 \u{1f600}\n")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
@@ -201,7 +202,7 @@ pub fn spec(version: &str) -> BindingSpec {
 }
 
 pub fn all_of(version: &str) -> BindingSpec {
-    BindingSpec { grants: Grants::all(), ..spec(version) }
+    BindingSpec { grants: Grants::all(), called: None, ..spec(version) }
 }
 
 pub fn signed(seconds: u64) -> Signed {

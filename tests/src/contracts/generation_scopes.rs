@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rtmanager::model::{PolicyScope, Revocation, Rollout, RolloutCounts, RolloutGoal, RolloutMode, Serving};
-use rtmanager::ports::{ScopeState, SwapKind};
+use rtmanager::ports::{Changes, ScopeState, SwapKind};
 
 use super::Stores;
 use super::fixture::{at, component_digest, generation, scope, signed, stage};
@@ -184,12 +184,12 @@ async fn every_change_raises_the_epoch_and_a_refused_one_does_not(stores: &Store
 }
 
 async fn from_zero_every_scope_is_told_in_order(stores: &Stores) {
-    assert_eq!(stores.generations.changed_since(0).await.unwrap(), (0, vec![]));
+    assert_eq!(stores.generations.changed_since(0).await.unwrap(), Changes::default());
     let scopes = [PolicyScope::Default, scope("B"), scope("a")];
     for of in scopes.iter().rev() {
         staged(stores, of, 2).await;
     }
-    let (epoch, states) = stores.generations.changed_since(0).await.unwrap();
+    let Changes { epoch, states, .. } = stores.generations.changed_since(0).await.unwrap();
     assert_eq!(epoch, stores.generations.epoch().await.unwrap());
     for (told, of) in states.iter().zip(&scopes) {
         assert_eq!(*told, state(stores, of).await);
@@ -199,14 +199,15 @@ async fn from_zero_every_scope_is_told_in_order(stores: &Stores) {
 
 async fn only_scopes_that_changed_since_are_told(stores: &Stores) {
     staged(stores, &scope("acme"), 1).await;
-    let (seen, _) = stores.generations.changed_since(0).await.unwrap();
-    assert_eq!(stores.generations.changed_since(seen).await.unwrap(), (seen, vec![]));
+    let seen = stores.generations.changed_since(0).await.unwrap().epoch;
+    let nothing = Changes { epoch: seen, ..Changes::default() };
+    assert_eq!(stores.generations.changed_since(seen).await.unwrap(), nothing);
     staged(stores, &scope("zeta"), 1).await;
-    let (later, states) = stores.generations.changed_since(seen).await.unwrap();
+    let Changes { epoch: later, states, .. } = stores.generations.changed_since(seen).await.unwrap();
     assert!(later > seen);
     assert_eq!(states, [state(stores, &scope("zeta")).await]);
     stores.access.set_ceiling(&scope("acme"), None).await.unwrap();
-    let (latest, states) = stores.generations.changed_since(later).await.unwrap();
+    let Changes { epoch: latest, states, .. } = stores.generations.changed_since(later).await.unwrap();
     assert!(latest > later && states.is_empty(), "a ceiling is none of what is told");
 }
 
@@ -214,10 +215,10 @@ async fn a_revocation_changes_every_scope_that_has_the_component(stores: &Stores
     for (of, generations) in [("acme", 1), ("beta", 2), ("zeta", 1)] {
         staged(stores, &scope(of), generations).await;
     }
-    let (seen, _) = stores.generations.changed_since(0).await.unwrap();
+    let seen = stores.generations.changed_since(0).await.unwrap().epoch;
     let component = Revocation::Component(component_digest("keep", "2.0.0"));
     assert!(stores.generations.revoke(&component, &signed(5)).await.unwrap());
-    let (_, states) = stores.generations.changed_since(seen).await.unwrap();
+    let states = stores.generations.changed_since(seen).await.unwrap().states;
     assert_eq!(states, [state(stores, &scope("beta")).await]);
     assert_eq!(states[0].revoked, [2]);
 }

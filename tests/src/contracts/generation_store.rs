@@ -4,7 +4,7 @@ use rtmanager::model::{
     Divergence, DivergenceKind, PolicyChange, PolicyEvent, PolicyScope, PolicyVersion, Revocation, Rollout,
     RolloutCounts, RolloutGoal, RolloutMode,
 };
-use rtmanager::ports::{StoreError, SwapError, SwapKind};
+use rtmanager::ports::{PruneBefore, StoreError, SwapError, SwapKind};
 
 use super::Stores;
 use super::fixture::{all_of, at, component_digest, generation, run, scope, signed, spec, stage};
@@ -19,13 +19,15 @@ super::clauses! { $ generation_store, generation_store_contract:
     what_is_not_there_or_revoked_is_not_made_current,
     a_swap_is_refused_for_the_first_reason_in_order,
     a_scope_is_unbound_if_the_expected_generation_is_current,
-    a_mark_is_raised_by_versions_and_never_lowered,
+    a_mark_is_raised_by_versions_and_a_swap_below_it_is_refused,
+    a_mark_is_looked_at_last,
     a_refused_swap_raises_no_mark,
     a_rollout_is_started_as_given_and_has_seen_nothing,
     a_rollout_starts_only_of_what_could_become_current,
     a_rollout_is_given_up_once,
     a_rollout_is_promoted_and_ends,
     a_swap_or_an_unbinding_ends_a_rollout,
+    a_rollback_leaves_a_rollout_under_way_only_if_it_is_to_go_on,
     what_was_seen_of_a_rollout_adds_up,
     what_was_seen_of_no_rollout_is_not_counted,
     counting_at_once_loses_nothing,
@@ -37,6 +39,9 @@ super::clauses! { $ generation_store, generation_store_contract:
     revoking_again_changes_nothing,
     what_is_not_there_cannot_be_revoked,
     revocations_are_listed_newest_first,
+    revocations_are_told_by_number_from_any_of_them_on,
+    what_was_staged_and_never_used_is_counted_and_forgotten_when_it_is_old,
+    divergences_are_forgotten_when_they_are_old_and_their_rollout_is_over,
     a_history_is_told_newest_first_by_scope_and_page,
 }
 
@@ -203,19 +208,47 @@ async fn a_scope_is_unbound_if_the_expected_generation_is_current(stores: &Store
     assert_eq!(history(stores, &acme).await[1..], [(PolicyEvent::Unbound, Some(1), None)]);
 }
 
-async fn a_mark_is_raised_by_versions_and_never_lowered(stores: &Stores) {
+async fn a_mark_is_raised_by_versions_and_a_swap_below_it_is_refused(stores: &Stores) {
     let acme = scope("acme");
     bound(stores, &acme, 1).await;
     let (keep, other) = ("keep".parse().unwrap(), "other".parse().unwrap());
     assert_eq!(stores.generations.mark(&acme, &keep).await.unwrap(), None);
-    for (to, mark) in [("1.9.0", "1.9.0"), ("1.10.0", "1.10.0"), ("1.9.9", "1.10.0"), ("1.10.0-rc.1", "1.10.0")] {
+    for (to, expected) in [("1.9.0", "1.9.0"), ("1.10.0", "1.10.0"), ("1.9.9", "1.10.0"), ("1.10.0-rc.1", "1.10.0")] {
         let version: PolicyVersion = to.parse().unwrap();
+        let before = (stores.generations.epoch().await.unwrap(), history(stores, &acme).await);
         let raise = Some((&keep, &version));
-        stores.generations.swap(&acme, Some(1), 1, SwapKind::Bind, raise, &signed(1)).await.unwrap();
-        assert_eq!(stores.generations.mark(&acme, &keep).await.unwrap(), Some(mark.parse().unwrap()));
+        let swapped = stores.generations.swap(&acme, Some(1), 1, SwapKind::Bind, raise, &signed(1)).await;
+        match swapped {
+            Ok(()) => assert_eq!(to, expected),
+            Err(SwapError::Downgrade { name, version: refused, mark }) => {
+                assert_eq!((&name, &refused, mark.to_string()), (&keep, &version, expected.to_owned()));
+                assert!(refused < mark);
+                let after = (stores.generations.epoch().await.unwrap(), history(stores, &acme).await);
+                assert_eq!(after, before, "nothing happened");
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        assert_eq!(stores.generations.mark(&acme, &keep).await.unwrap(), Some(expected.parse().unwrap()));
     }
     assert_eq!(stores.generations.mark(&acme, &other).await.unwrap(), None);
     assert_eq!(stores.generations.mark(&PolicyScope::Default, &keep).await.unwrap(), None);
+}
+
+async fn a_mark_is_looked_at_last(stores: &Stores) {
+    let acme = scope("acme");
+    bound(stores, &acme, 2).await;
+    let (keep, high, low) = ("keep".parse().unwrap(), "2.0.0".parse().unwrap(), "1.0.0".parse().unwrap());
+    stores.generations.swap(&acme, Some(1), 1, SwapKind::Bind, Some((&keep, &high)), &signed(1)).await.unwrap();
+    let below = async |expected, to, kind| {
+        let swapped = stores.generations.swap(&acme, expected, to, kind, Some((&keep, &low)), &signed(1)).await;
+        swapped.unwrap_err()
+    };
+    assert!(matches!(below(Some(1), 9, SwapKind::Bind).await, SwapError::NotFound(9)));
+    assert!(matches!(below(Some(2), 2, SwapKind::Bind).await, SwapError::Conflict { current: Some(1) }));
+    assert!(matches!(below(Some(1), 2, SwapKind::Promote).await, SwapError::Rollout(_)));
+    stores.generations.start_rollout(&acme, Some(1), &shadow(2)).await.unwrap();
+    assert!(matches!(below(Some(1), 2, SwapKind::Promote).await, SwapError::Downgrade { .. }));
+    assert!(rollout(stores, &acme).await.is_some(), "it goes on");
 }
 
 async fn a_refused_swap_raises_no_mark(stores: &Stores) {
@@ -485,6 +518,92 @@ async fn revocations_are_listed_newest_first(stores: &Stores) {
     assert!(revoke(stores, Revocation::Generation(generation(1))).await);
     let listed = stores.generations.revocations(2).await.unwrap();
     assert_eq!(listed, [("acme/1".to_owned(), signed(5)), (component.to_string(), signed(5))]);
+}
+
+async fn a_rollback_leaves_a_rollout_under_way_only_if_it_is_to_go_on(stores: &Stores) {
+    let acme = scope("acme");
+    bound(stores, &acme, 3).await;
+    swap(stores, &acme, Some(1), 2).await.unwrap();
+    let back = async |from, to, kind| stores.generations.swap(&acme, Some(from), to, kind, None, &signed(1)).await;
+    stores.generations.start_rollout(&acme, Some(2), &canary(3)).await.unwrap();
+    back(2, 1, SwapKind::RollBackBeside).await.unwrap();
+    assert_eq!(rollout(stores, &acme).await, Some(canary(3)));
+    back(1, 2, SwapKind::RollBack).await.unwrap();
+    assert_eq!(rollout(stores, &acme).await, None);
+    let expected = [
+        (PolicyEvent::RolledBack, Some(2), Some(1)),
+        (PolicyEvent::RolloutEnded, Some(1), Some(3)),
+        (PolicyEvent::RolledBack, Some(1), Some(2)),
+    ];
+    assert_eq!(history(stores, &acme).await[3..], expected);
+    stores.generations.start_rollout(&acme, Some(2), &canary(1)).await.unwrap();
+    back(2, 1, SwapKind::RollBackBeside).await.unwrap();
+    assert_eq!(rollout(stores, &acme).await, None, "what serves is not tried");
+}
+
+async fn revocations_are_told_by_number_from_any_of_them_on(stores: &Stores) {
+    bound(stores, &scope("acme"), 3).await;
+    assert!(stores.generations.revoked_since(0, 10).await.unwrap().is_empty());
+    let component = component_digest("keep", "2.0.0");
+    for revocation in [Revocation::Generation(generation(3)), Revocation::Component(component.clone())] {
+        assert!(revoke(stores, revocation).await);
+    }
+    let all = stores.generations.revoked_since(0, 10).await.unwrap();
+    let subjects: Vec<_> = all.iter().map(|(_, subject)| subject.as_str()).collect();
+    assert_eq!(subjects, ["acme/3", component.as_str()]);
+    assert!(all[0].0 < all[1].0);
+    assert_eq!(stores.generations.revoked_since(0, 1).await.unwrap(), all[..1]);
+    assert_eq!(stores.generations.revoked_since(all[0].0, 10).await.unwrap(), all[1..]);
+    assert!(revoke(stores, Revocation::Generation(generation(1))).await);
+    let later = stores.generations.revoked_since(all[1].0, 10).await.unwrap();
+    assert_eq!(later.iter().map(|(_, subject)| subject.as_str()).collect::<Vec<_>>(), ["acme/1"]);
+}
+
+fn prune_before(staged: u64, divergences: u64) -> PruneBefore {
+    PruneBefore { staged: at(staged), divergences: at(divergences) }
+}
+
+async fn what_was_staged_and_never_used_is_counted_and_forgotten_when_it_is_old(stores: &Stores) {
+    let acme = scope("acme");
+    bound(stores, &acme, 5).await;
+    stores.generations.start_rollout(&acme, Some(1), &shadow(2)).await.unwrap();
+    assert!(stores.generations.end_rollout(&acme, 2, &signed(1)).await.unwrap());
+    stores.generations.stage(&acme, &spec("1.0.0"), &signed(9)).await.unwrap();
+    stage(stores, &scope("zeta"), "1.0.0").await;
+    assert_eq!(stores.generations.unused(&acme).await.unwrap(), 4, "of 6, one served and one was tried");
+    let before = stores.generations.epoch().await.unwrap();
+    assert_eq!(stores.generations.prune(&prune_before(1, 0)).await.unwrap(), 0, "none is older");
+    assert_eq!(stores.generations.prune(&prune_before(9, 0)).await.unwrap(), 4);
+    let told = stores.generations.changed_since(before).await.unwrap().states;
+    assert_eq!(told.len(), 2, "hosts are told to forget them");
+    assert_eq!((told[0].staged.as_ref().map(|staged| staged.number), told[1].staged.as_ref()), (Some(6), None));
+    let mut left = Vec::new();
+    for number in 1..=6 {
+        left.extend(stores.generations.generation(&acme, number).await.unwrap().map(|generation| generation.number));
+    }
+    assert_eq!((left, stores.generations.unused(&acme).await.unwrap()), (vec![1, 2, 6], 1));
+    assert!(matches!(swap(stores, &acme, Some(1), 5).await, Err(SwapError::NotFound(5))));
+    let refused = stores.generations.start_rollout(&acme, Some(1), &shadow(4)).await;
+    assert!(matches!(refused, Err(SwapError::NotFound(4))), "{refused:?}");
+    assert!(!revoke(stores, Revocation::Generation(generation(5))).await);
+    assert_eq!(stage(stores, &acme, "1.0.0").await.number, 7, "no number is used again");
+    swap(stores, &acme, Some(1), 6).await.unwrap();
+}
+
+async fn divergences_are_forgotten_when_they_are_old_and_their_rollout_is_over(stores: &Stores) {
+    let acme = scope("acme");
+    bound(stores, &acme, 2).await;
+    stores.generations.start_rollout(&acme, Some(1), &shadow(2)).await.unwrap();
+    for seconds in 1..=3 {
+        let seen = Divergence { at: at(seconds), ..divergence(seconds) };
+        stores.generations.add_divergence(&acme, 2, &seen).await.unwrap();
+    }
+    let kept = async || stores.generations.divergences(&acme, 2, 10).await.unwrap().len();
+    stores.generations.prune(&prune_before(0, 3)).await.unwrap();
+    assert_eq!(kept().await, 3, "it is under way");
+    assert!(stores.generations.end_rollout(&acme, 2, &signed(1)).await.unwrap());
+    stores.generations.prune(&prune_before(0, 3)).await.unwrap();
+    assert_eq!(kept().await, 1);
 }
 
 async fn a_history_is_told_newest_first_by_scope_and_page(stores: &Stores) {

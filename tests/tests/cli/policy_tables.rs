@@ -6,8 +6,8 @@ use rtmanager::cli::{
 };
 use rtmanager::views::{
     BoundPolicy, Page, Policy, PolicyAct, PolicyAuthority, PolicyCeiling, PolicyDetail, PolicyDiff, PolicyDivergence,
-    PolicyExamination, PolicyGeneration, PolicyHistoryEntry, PolicyLimitChange, PolicyLimits, PolicyReplica,
-    PolicyRollout, PolicyRules, PolicySigner, PolicyStatus,
+    PolicyEffective, PolicyExamination, PolicyGeneration, PolicyHistoryEntry, PolicyLimitChange, PolicyLimits,
+    PolicyReplica, PolicyRollout, PolicyRules, PolicySigner, PolicyStatus,
 };
 
 fn texts(texts: &[&str]) -> Vec<String> {
@@ -94,6 +94,8 @@ fn status() -> PolicyStatus {
             host("host-c", None, None),
         ],
         ceiling: ceiling(),
+        effective: Some(PolicyEffective { limits: generation(2).limits, grants: vec!["clock".to_owned()] }),
+        problem: None,
     }
 }
 
@@ -108,6 +110,8 @@ fn nothing() -> PolicyStatus {
         revoked: Vec::new(),
         replicas: Vec::new(),
         ceiling: PolicyCeiling::default(),
+        effective: None,
+        problem: None,
     }
 }
 
@@ -115,6 +119,9 @@ fn nothing() -> PolicyStatus {
 fn what_serves_is_told_by_scope_and_by_host() {
     let all =
         [status_table(&[status(), nothing()]), status_text(&status()), status_text(&nothing()), status_table(&[])];
+    let failed = PolicyStatus { problem: Some("a row says nothing".to_owned()), ..nothing() };
+    let all: Vec<_> =
+        all.into_iter().chain([status_table(std::slice::from_ref(&failed)), status_text(&failed)]).collect();
     insta::assert_snapshot!(all.join("\n"));
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use rtmanager::access::Trail;
 use rtmanager::compiler::LoadFailure;
-use rtmanager::model::{PolicyArtifact, Serving};
+use rtmanager::model::{PolicyArtifact, PolicyPlace, Serving, TenantId};
 use rtmanager::ports::{AddPolicyError, PolicyFilter, PolicyStore, StoreError};
 use rtmanager::registry::{Binding, PolicySource, Registry, Stores};
 use rtmanager::runtime::{Policy, Sandbox, SandboxOptions};
@@ -24,8 +25,8 @@ impl PolicyStore for Corrupted {
         self.inner.add(artifact, component).await
     }
 
-    async fn get(&self, digest: &PolicyDigest) -> Result<Option<PolicyArtifact>, StoreError> {
-        self.inner.get(digest).await
+    async fn named(&self, digest: &PolicyDigest) -> Result<Vec<PolicyArtifact>, StoreError> {
+        self.inner.named(digest).await
     }
 
     async fn component(&self, digest: &PolicyDigest) -> Result<Option<Vec<u8>>, StoreError> {
@@ -43,18 +44,23 @@ impl PolicyStore for Corrupted {
     async fn list(
         &self,
         filter: &PolicyFilter,
-        after: Option<&PolicyDigest>,
+        after: Option<&PolicyPlace>,
         limit: u32,
     ) -> Result<Vec<PolicyArtifact>, StoreError> {
         self.inner.list(filter, after, limit).await
     }
 
-    async fn add_signature(&self, digest: &PolicyDigest, envelope: &str) -> Result<bool, StoreError> {
-        self.inner.add_signature(digest, envelope).await
+    async fn add_signature(
+        &self,
+        owner: Option<&TenantId>,
+        digest: &PolicyDigest,
+        envelope: &str,
+    ) -> Result<bool, StoreError> {
+        self.inner.add_signature(owner, digest, envelope).await
     }
 
-    async fn signatures(&self, digest: &PolicyDigest) -> Result<Vec<String>, StoreError> {
-        self.inner.signatures(digest).await
+    async fn signatures(&self, owner: Option<&TenantId>, digest: &PolicyDigest) -> Result<Vec<String>, StoreError> {
+        self.inner.signatures(owner, digest).await
     }
 }
 
@@ -115,6 +121,7 @@ impl Site {
             generations: host.store.generations(),
             policies: policies.clone(),
             access: host.store.access(),
+            trail: Trail::new(host.store.audit(), host.clock.clone()),
             clock: host.clock.clone(),
         };
         let (metrics, replica) = (host.metrics.clone(), replica.to_owned());

@@ -1,24 +1,46 @@
 //! A store that says nothing: what was bound goes on serving, and what changed meanwhile is found afterwards.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use rtmanager::access::Trail;
 use rtmanager::model::{
     Divergence, Generation, PolicyChange, PolicyName, PolicyVersion, Rollout, RolloutCounts, Serving, Signed, Timestamp,
 };
-use rtmanager::ports::{GenerationStore, ScopeState, StoreError, SwapError, SwapKind};
+use rtmanager::ports::{
+    Changes, GenerationStore, PruneBefore, ScopeState, StoreError, SwapError, SwapKind, Unreadable,
+};
 use rtmanager::registry::{Binding, Registry, Stores};
 
 use super::loading::Counting;
 use super::*;
 
-/// Generations that can be cut off.
-struct Cut {
+/// Generations that can be cut off, of which some rows are damaged, and in which others have revoked a lot.
+pub(super) struct Cut {
     inner: Arc<dyn GenerationStore>,
-    away: AtomicBool,
+    pub(super) away: AtomicBool,
+    pub(super) damaged: Mutex<BTreeSet<PolicyScope>>,
+    /// Up to this number, what was not revoked here was by others.
+    pub(super) others: AtomicU64,
+    /// The epochs since which changes were asked for, and the numbers of revocations.
+    pub(super) asked: Mutex<Vec<u64>>,
+    pub(super) asked_of_revocations: Mutex<Vec<u64>>,
 }
 
 impl Cut {
+    pub(super) fn off(inner: Arc<dyn GenerationStore>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            away: AtomicBool::new(false),
+            damaged: Mutex::default(),
+            others: AtomicU64::new(0),
+            asked: Mutex::default(),
+            asked_of_revocations: Mutex::default(),
+        })
+    }
+
     fn reach(&self) -> Result<&dyn GenerationStore, StoreError> {
         match self.away.load(Ordering::SeqCst) {
             true => Err(StoreError::Unavailable("cut off by a test".into())),
@@ -95,15 +117,45 @@ impl GenerationStore for Cut {
         self.reach()?.revocations(limit).await
     }
 
+    async fn unused(&self, scope: &PolicyScope) -> Result<u64, StoreError> {
+        self.reach()?.unused(scope).await
+    }
+
+    async fn prune(&self, before: &PruneBefore) -> Result<u64, StoreError> {
+        self.reach()?.prune(before).await
+    }
+
+    async fn revoked_since(&self, number: u64, limit: u32) -> Result<Vec<(u64, String)>, StoreError> {
+        self.asked_of_revocations.lock().unwrap().push(number);
+        let mut page = self.reach()?.revoked_since(number, limit).await?;
+        let last = page.last().map_or(number, |(number, _)| *number);
+        let others = self.others.load(Ordering::SeqCst);
+        let rest = (last + 1..=last + u64::from(limit)).take_while(|number| *number <= others);
+        page.extend(rest.map(|number| (number, format!("other/{number}"))));
+        page.truncate(limit as usize);
+        Ok(page)
+    }
+
     async fn epoch(&self) -> Result<u64, StoreError> {
         self.reach()?.epoch().await
     }
 
-    async fn changed_since(&self, epoch: u64) -> Result<(u64, Vec<ScopeState>), StoreError> {
-        self.reach()?.changed_since(epoch).await
+    async fn changed_since(&self, epoch: u64) -> Result<Changes, StoreError> {
+        self.asked.lock().unwrap().push(epoch);
+        let mut changes = self.reach()?.changed_since(epoch).await?;
+        let damaged = self.damaged.lock().unwrap().clone();
+        for state in changes.states.extract_if(.., |state| damaged.contains(&state.scope)) {
+            let current = state.current.map(|current| current.number);
+            let reason = "a row that says nothing".to_owned();
+            changes.unreadable.push(Unreadable { scope: Some(state.scope), current, reason });
+        }
+        Ok(changes)
     }
 
     async fn state(&self, scope: &PolicyScope) -> Result<Option<ScopeState>, StoreError> {
+        if self.damaged.lock().unwrap().contains(scope) {
+            return Err(StoreError::Corrupt("a row that says nothing".to_owned()));
+        }
         self.reach()?.state(scope).await
     }
 
@@ -134,11 +186,12 @@ async fn while_the_store_is_away_what_was_bound_serves_and_afterwards_what_chang
     let source = Arc::new(Counting::default());
     let fallback = Binding::configured(&PolicyScope::Default, source.compile(DEFAULT_POLICY), &BTreeMap::new());
     let registry = Arc::new(Registry::new(fallback, []).unread());
-    let generations = Arc::new(Cut { inner: host.store.generations(), away: AtomicBool::new(false) });
+    let generations = Cut::off(host.store.generations());
     let stores = Stores {
         generations: generations.clone(),
         policies: host.store.policies(),
         access: host.store.access(),
+        trail: Trail::new(host.store.audit(), host.clock.clone()),
         clock: host.clock.clone(),
     };
     let watcher = Watcher::new(stores, source, registry.clone(), host.metrics.clone(), "replica".to_owned());

@@ -27,13 +27,12 @@ async fn a_component_is_pushed_once_and_comes_back_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_version_never_changes_and_a_component_has_one_name() {
+async fn a_version_never_changes_and_a_component_may_have_several_names() {
     let site = Site::open().await;
     site.with_versions(&[1]).await;
-    for (label, number) in [("name=keep&version=1.1.0", 2), ("name=other&version=1.1.0", 1)] {
-        let answer = site.push(label, &component(number)).await;
-        assert_eq!(answer.problem(), (409, "conflict".to_owned()), "{label}");
-    }
+    let answer = site.push("name=keep&version=1.1.0", &component(2)).await;
+    assert_eq!(answer.problem(), (409, "conflict".to_owned()));
+    assert_eq!(site.push("name=other&version=1.1.0", &component(1)).await.status, 201);
     let wrong = ["name=Keep&version=1.0.0", "name=keep&version=1", "name=keep", "name=keep&version=1.0.0&owner=a%20b"];
     for label in wrong {
         assert_eq!(site.push(label, DEFAULT_POLICY).await.problem().0, 400, "{label}");
@@ -90,6 +89,34 @@ async fn a_body_that_is_no_component_by_its_type_or_size_is_not_read() {
     let large = site.client.upload(&path, "application/wasm", &[], &vec![0; (32 << 20) + 1]).await;
     assert_eq!(large.problem(), (413, "payload_too_large".to_owned()));
     assert!(large.body.contains("33554432 bytes (admission.component_bytes)"), "{large:?}");
+}
+
+#[tokio::test]
+async fn nobody_takes_a_component_from_others_by_pushing_it_first() {
+    let site = Site::with(&[("http.listen", "127.0.0.1:0")]).await;
+    let tenant = |name: &str| Role::Tenant(name.parse().unwrap());
+    let (eve, acme) = (site.bearer("eve", tenant("eve")).await, site.bearer("acme", tenant("acme")).await);
+    let admin = site.token();
+    let push = async |bearer: &str, label: &str| {
+        let headers = [("Authorization", bearer)];
+        site.client.upload(&format!("{POLICIES}?{label}"), "application/wasm", &headers, &component(1)).await
+    };
+    let listed = async |bearer: &str| {
+        let page = site.client.send("GET", POLICIES, &[("Authorization", bearer)], None).await.json();
+        let row = |row: &Value| (row["name"].clone(), row["owner"].clone());
+        page["items"].as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(push(&eve, "name=mine&version=1.0.0").await.status, 201);
+    let pushed = push(&admin, "name=keep&version=1.1.0").await;
+    assert_eq!((pushed.status, &pushed.json()["owner"]), (201, &Value::Null), "{pushed:?}");
+    assert_eq!(push(&acme, "name=keep&version=1.1.0").await.status, 201);
+    assert_eq!(listed(&acme).await, [(json!("keep"), Value::Null), (json!("keep"), json!("acme"))]);
+    assert_eq!(listed(&eve).await, [(json!("keep"), Value::Null), (json!("mine"), json!("eve"))]);
+    let path = format!("{POLICIES}/{}", digest(&component(1)));
+    for (bearer, owner) in [(&acme, json!("acme")), (&eve, json!("eve"))] {
+        let shown = site.client.send("GET", &path, &[("Authorization", bearer)], None).await.json();
+        assert_eq!(shown["owner"], owner, "each is shown its own");
+    }
 }
 
 #[tokio::test]

@@ -187,3 +187,71 @@ async fn an_order_that_makes_no_sense_is_told_so() {
     assert_eq!(site.bind(9, json!({})).await.problem(), (404, "not_found".to_owned()));
     assert_eq!(site.client.get("/api/v1/tenants/a%20b/policy").await.problem().0, 400);
 }
+
+#[tokio::test]
+async fn the_trail_holds_what_a_binding_came_to_and_no_value_of_a_setting() {
+    let site = Site::open().await;
+    site.with_versions(&[1]).await;
+    let more = json!({"settings": {"days": "secret"}, "limits": {"calls": 100}, "accept_authority": true});
+    assert_eq!(site.bind(1, more).await.status, 200);
+    let page = site.client.get("/api/v1/audit").await.json();
+    let links = page["items"].as_array().unwrap();
+    let link = links.iter().find(|link| link["action"] == "policy.swap").unwrap();
+    assert_eq!(link["subject"], "acme/1");
+    let detail = &link["detail"];
+    assert_eq!((&detail["number"], &detail["policy"]), (&json!(1), &json!("keep@1.1.0")));
+    assert_eq!(detail["digest"].as_str().unwrap(), super::policy_desk::digest(&super::policy_desk::component(1)));
+    assert_eq!((&detail["settings"], &detail["limits"]), (&json!(["days"]), &json!("calls=100")));
+    assert!(detail["grants"].as_str().unwrap().contains("docker.remove"), "{detail}");
+    assert!(!page.to_string().contains("secret"));
+    let ordered = links.iter().find(|link| link["action"] == "policy.bind").unwrap();
+    assert_eq!((&ordered["subject"], &ordered["detail"]["limits"]), (&json!("acme"), &json!("calls=100")));
+    assert!(ordered["sequence"].as_u64() < link["sequence"].as_u64());
+}
+
+#[tokio::test]
+async fn a_scope_has_so_many_staged_generations_at_most_and_the_error_says_so() {
+    let site = Site::open().await;
+    site.with_versions(&[1, 2]).await;
+    assert_eq!(site.bind(1, json!({})).await.status, 200);
+    let generations = site.store.generations();
+    let scope = "acme".parse().unwrap();
+    let current = generations.generation(&scope, 1).await.unwrap().unwrap();
+    for _ in 0..20 {
+        generations.stage(&scope, &current.spec, &current.staged).await.unwrap();
+    }
+    let refused = site.bind(2, json!({})).await;
+    assert_eq!(refused.problem(), (400, "invalid_request".to_owned()));
+    let said = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("acme has 20 generations that were staged and never used, which is the most"), "{said}");
+    assert_eq!(site.client.get(&format!("{ACME}/generations/22")).await.problem().0, 404, "it was not staged");
+}
+
+#[tokio::test]
+async fn the_status_tells_what_a_later_ceiling_leaves() {
+    let site = Site::open().await;
+    site.with_versions(&[1]).await;
+    site.bind(1, json!({"limits": {"calls": 100}})).await;
+    let ceiling = json!({"limits": {"calls": 7}, "grants": ["clock", "leases"]});
+    let set = site.client.put("/api/v1/tenants/acme/policy/ceiling", &ceiling).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let status = site.client.get(ACME).await.json();
+    assert_eq!(status["current"]["limits"]["calls"], 100, "it is bound as it was");
+    assert_eq!(status["effective"]["limits"]["calls"], 7);
+    assert_eq!(status["effective"]["grants"], json!(["clock", "leases"]));
+}
+
+#[tokio::test]
+async fn a_rollback_gives_up_a_rollout_unless_it_is_asked_to_keep_it() {
+    for (keep, left) in [(true, json!(3)), (false, Value::Null)] {
+        let site = Site::open().await;
+        site.with_versions(&[1, 2, 3]).await;
+        site.bound(&[1, 2]).await;
+        let begun = site.client.post(&format!("{ACME}/rollout"), &order(3, json!({"mode": "shadow"}))).await;
+        assert_eq!(begun.status, 200, "{begun:?}");
+        let back = json!({"reason": "x", "keep_rollout": keep});
+        assert_eq!(site.client.post(&format!("{ACME}/rollback"), &back).await.status, 200);
+        let status = site.client.get(ACME).await.json();
+        assert_eq!((&status["current"]["number"], &status["rollout"]["number"]), (&json!(1), &left));
+    }
+}

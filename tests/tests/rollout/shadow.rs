@@ -1,5 +1,7 @@
 //! Beside all runs, without effect.
 
+use rtmanager::model::LimitOverrides;
+
 use super::*;
 
 /// Until all shadows have ended; nothing of what the host does is left under way.
@@ -170,27 +172,56 @@ async fn a_lease_that_another_held_is_held_for_the_shadow_too() {
 }
 
 #[tokio::test]
-async fn shadows_that_pile_up_are_dropped_and_no_run_waits_for_one() {
+async fn a_shadow_that_asks_for_what_the_live_run_did_not_look_at_is_not_compared() {
     let host = host().await;
-    host.bind(&tenant_a(), &with_setting(&host.push(DEFAULT_POLICY).await, "extra_retention_days", "30")).await;
-    running(&host, 40).await;
-    let honest = hostile(&host, "honest").await;
-    host.roll_out(&tenant_a(), &honest, RolloutMode::Shadow, NO_GOAL).await;
-    // The live runs look at no container; their shadows do, and hang.
-    host.script.plan().fail_always(Call::EngineInspect, Failure::Hang);
-    let began = tokio::time::Instant::now();
-    for n in 0..40 {
-        let tracked = host.record(&format!("game-{n}")).await.unwrap();
-        let reviewed = host.lifecycle.review(tracked, host.clock.now(), false).await;
-        assert!(matches!(reviewed, ReviewResult::WaitUntil(_)), "{reviewed:?}");
-    }
-    assert!(began.elapsed() < Duration::from_secs(15), "40 runs that wait for a shadow's two seconds take longer");
+    // It answers at once, without a look at the container.
+    host.bind(&tenant_a(), &hostile(&host, "idle").await).await;
+    host.stopped(GAME, &container(1)).await;
+    let goal = RolloutGoal { clean_runs: Some(1), stop_on_divergence: true, promote_at: None };
+    let number = host.roll_out(&tenant_a(), &in_c(&host).await, RolloutMode::Shadow, goal).await;
+    assert_eq!(host.cleanup(GAME).await.error_code.unwrap().as_str(), "hostile");
     settled(&host).await;
+    assert_eq!(host.script.journal().count(Call::EngineInspect), 0, "the engine was not asked for the shadow");
+    let rollout = host.state(&tenant_a()).await.rollout.expect("goes on");
+    assert_eq!((rollout.number, rollout.counts), (number, Default::default()));
+    assert_eq!(shadows(&host, "unclear"), 1);
+}
+
+#[tokio::test]
+async fn a_shadow_that_the_host_is_too_slow_for_is_no_fault_of_the_policy() {
+    let host = host().await;
+    host.stopped(GAME, &container(1)).await;
+    // It computes until its time is up, and before it has computed for as long as it may.
+    let limits = LimitOverrides { run_time: Some(Duration::from_millis(5)), ..LimitOverrides::default() };
+    let hurried = BindingSpec { limits, ..hostile(&host, "busy-loop").await };
+    host.roll_out(&tenant_a(), &hurried, RolloutMode::Shadow, NO_GOAL).await;
+    assert_eq!(host.cleanup(GAME).await.outcome, Outcome::Success);
+    settled(&host).await;
+    let rollout = host.state(&tenant_a()).await.rollout.expect("goes on");
+    assert_eq!((rollout.counts.runs, rollout.counts.faults), (0, 0));
+    assert_eq!(shadows(&host, "dropped"), 1);
+}
+
+/// How many ended so.
+fn shadows(host: &MockHost, result: &str) -> u64 {
     let text = host.metrics.render().unwrap();
-    let count = |result: &str| {
-        let line = format!("rtmanager_policy_shadow_runs_total{{result=\"{result}\"}} ");
-        text.lines().find_map(|told| told.strip_prefix(&line)).map_or(0, |count| count.parse::<u64>().unwrap())
-    };
-    let (compared, dropped) = (count("compared"), count("dropped"));
+    let line = format!("rtmanager_policy_shadow_runs_total{{result=\"{result}\"}} ");
+    text.lines().find_map(|told| told.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn shadows_that_pile_up_are_dropped_and_no_run_waits_for_one() {
+    let host = Arc::new(host().await);
+    running(&host, 40).await;
+    // It computes until it is stopped, which takes a second; the live runs do not.
+    host.roll_out(&tenant_a(), &hostile(&host, "busy-loop").await, RolloutMode::Shadow, NO_GOAL).await;
+    let mut cleanups = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let host = host.clone();
+        cleanups.spawn(async move { host.cleanup(&format!("game-{n}")).await.outcome });
+    }
+    assert!(cleanups.join_all().await.iter().all(|outcome| *outcome == Outcome::Success));
+    settled(&host).await;
+    let (compared, dropped) = (shadows(&host, "compared"), shadows(&host, "dropped"));
     assert!(compared >= 4 && dropped > 0 && compared + dropped == 40, "{compared} compared, {dropped} dropped");
 }

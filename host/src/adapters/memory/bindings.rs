@@ -1,17 +1,21 @@
 //! Scopes and their generations, as a [`MemoryStore`](super::MemoryStore) keeps them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::State;
-use crate::adapters::scope::{Line, Scope};
+use crate::adapters::scope::{Found, Line, Scope};
 use crate::model::{
     Divergence, Generation, GenerationId, PolicyChange, PolicyName, PolicyScope, PolicyVersion, Revocation, Serving,
-    Signed,
+    Signed, Timestamp,
 };
-use crate::ports::ScopeState;
+use crate::ports::{PruneBefore, ScopeState};
 
-/// How many divergences of one rollout are kept.
+/// How many divergences of one rollout are kept,
 const DIVERGENCES: usize = 1_000;
+/// and of one scope.
+const DIVERGENCES_OF_SCOPE: usize = 5_000;
+/// How many lines of a scope's history are kept of those that made nothing current.
+const ASIDES: usize = 1_000;
 
 /// What serves whom.
 #[derive(Default)]
@@ -20,9 +24,12 @@ pub(super) struct Bindings {
     pub(super) scopes: BTreeMap<PolicyScope, Bound>,
     pub(super) generations: BTreeMap<(PolicyScope, u64), Generation>,
     pub(super) history: Vec<(PolicyScope, PolicyChange)>,
+    last_line: u64,
     /// What was revoked, by its text.
     pub(super) revocations: Vec<(String, Signed)>,
-    pub(super) divergences: BTreeMap<(PolicyScope, u64), Vec<Divergence>>,
+    /// In the order of their numbers.
+    pub(super) divergences: BTreeMap<(PolicyScope, u64), Vec<(u64, Divergence)>>,
+    last_divergence: u64,
     pub(super) marks: BTreeMap<(PolicyScope, PolicyName), PolicyVersion>,
     pub(super) reports: BTreeMap<(PolicyScope, String), Serving>,
 }
@@ -48,21 +55,76 @@ impl Bindings {
         self.raise_epoch();
         self.scopes.insert(name.clone(), Bound { scope, changed: self.epoch });
         for Line { event, from, to } in lines.iter().copied() {
-            let id = (self.history.len() as u64).saturating_add(1);
+            self.last_line = self.last_line.saturating_add(1);
+            let id = self.last_line;
             self.history.push((name.clone(), PolicyChange { id, event, from, to, signed: signed.clone() }));
         }
     }
 
-    pub(super) fn raise_mark(&mut self, scope: &PolicyScope, name: &PolicyName, version: &PolicyVersion) {
-        let mark = self.marks.entry((scope.clone(), name.clone())).or_insert_with(|| version.clone());
-        if *mark < *version {
-            *mark = version.clone();
+    /// Whether a generation has neither served nor been tried.
+    pub(super) fn is_unused(&self, scope: &PolicyScope, number: u64) -> bool {
+        !self.history.iter().any(|(of, change)| of == scope && change.to == Some(number))
+    }
+
+    /// Answers how many generations it forgot.
+    pub(super) fn prune(&mut self, before: &PruneBefore) -> u64 {
+        let is_old = |generation: &Generation| generation.staged.at < before.staged;
+        let old = self.generations.iter().filter(|(_, generation)| is_old(generation)).map(|(key, _)| key.clone());
+        let unused: Vec<_> = old.filter(|(scope, number)| self.is_unused(scope, *number)).collect();
+        if !unused.is_empty() {
+            self.raise_epoch();
         }
+        for key in &unused {
+            self.generations.remove(key);
+            if let Some(bound) = self.scopes.get_mut(&key.0) {
+                bound.changed = self.epoch;
+            }
+        }
+        self.prune_divergences(before.divergences);
+        self.prune_history();
+        unused.len() as u64
+    }
+
+    fn prune_divergences(&mut self, before: Timestamp) {
+        let tried = |(scope, number): &(PolicyScope, u64)| {
+            let rollout = self.scopes.get(scope).and_then(|bound| bound.scope.rollout.as_ref());
+            rollout.is_some_and(|rollout| rollout.number == *number)
+        };
+        let mut kept: BTreeMap<PolicyScope, usize> = BTreeMap::new();
+        let mut latest: Vec<_> =
+            self.divergences.iter().flat_map(|(of, all)| all.iter().map(move |it| (it.0, of))).collect();
+        latest.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+        latest.retain(|(_, of)| {
+            let kept = kept.entry(of.0.clone()).or_default();
+            *kept = kept.saturating_add(1);
+            *kept <= DIVERGENCES_OF_SCOPE
+        });
+        let latest: BTreeSet<u64> = latest.into_iter().map(|(id, _)| id).collect();
+        let under_way: BTreeSet<_> = self.divergences.keys().filter(|of| tried(of)).cloned().collect();
+        for (of, all) in &mut self.divergences {
+            all.retain(|(id, it)| latest.contains(id) && (before <= it.at || under_way.contains(of)));
+        }
+        self.divergences.retain(|_, all| !all.is_empty());
+    }
+
+    fn prune_history(&mut self) {
+        let mut asides: BTreeMap<PolicyScope, usize> = BTreeMap::new();
+        self.history.reverse();
+        self.history.retain(|(scope, change)| {
+            if change.event.makes_current() {
+                return true;
+            }
+            let seen = asides.entry(scope.clone()).or_default();
+            *seen = seen.saturating_add(1);
+            *seen <= ASIDES
+        });
+        self.history.reverse();
     }
 
     pub(super) fn add_divergence(&mut self, scope: &PolicyScope, number: u64, divergence: &Divergence) {
+        self.last_divergence = self.last_divergence.saturating_add(1);
         let kept = self.divergences.entry((scope.clone(), number)).or_default();
-        kept.push(divergence.clone());
+        kept.push((self.last_divergence, divergence.clone()));
         let surplus = kept.len().saturating_sub(DIVERGENCES);
         kept.drain(..surplus);
     }
@@ -79,6 +141,12 @@ impl Bindings {
 }
 
 impl State {
+    /// What there is of a generation.
+    pub(super) fn found(&self, scope: &PolicyScope, number: u64) -> Found {
+        let is_there = self.bindings.generations.contains_key(&(scope.clone(), number));
+        Found::of_rows(is_there.into(), self.is_revoked_generation(scope, number).into())
+    }
+
     /// Whether a generation, or its component, was revoked.
     pub(super) fn is_revoked_generation(&self, scope: &PolicyScope, number: u64) -> bool {
         let generation = self.bindings.generations.get(&(scope.clone(), number));
@@ -92,7 +160,7 @@ impl State {
         let hit = self.bindings.hit(revocation);
         let is_known = match revocation {
             Revocation::Generation(_) => !hit.is_empty(),
-            Revocation::Component(digest) => self.policies.contains_key(digest),
+            Revocation::Component(digest) => self.policies.has(digest),
         };
         if !is_known || !self.revoked.insert(revocation.subject().to_owned()) {
             return is_known;
@@ -113,7 +181,7 @@ impl State {
         let staged = scope.staged(previous);
         let generation = |number: Option<u64>| self.bindings.generations.get(&(name.clone(), number?)).cloned();
         let mut revoked: Vec<_> = [scope.current, previous, staged].into_iter().flatten().collect();
-        revoked.retain(|number| self.is_revoked_generation(name, *number));
+        revoked.retain(|number| self.found(name, *number) == Found::Revoked);
         revoked.sort_unstable();
         Some(ScopeState {
             scope: name.clone(),

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 
 use super::{MemoryStore, State};
-use crate::adapters::scope::Swap;
+use crate::adapters::scope::{Swap, raises};
 use crate::model::{
     BindingSpec, Divergence, Generation, PolicyChange, PolicyName, PolicyScope, PolicyVersion, Revocation, Rollout,
     RolloutCounts, Serving, Signed, Timestamp,
 };
-use crate::ports::{GenerationStore, ScopeState, StoreError, SwapError, SwapKind};
+use crate::ports::{Changes, GenerationStore, PruneBefore, ScopeState, StoreError, SwapError, SwapKind};
 
 /// The generations of a [`MemoryStore`].
 pub struct MemoryGenerations {
@@ -49,9 +49,12 @@ impl GenerationStore for MemoryGenerations {
     ) -> Result<(), SwapError> {
         self.change(|state| {
             let mut after = state.bindings.scope(scope);
-            let lines = after.swap(Swap { expected, to, kind }, state.is_revoked_generation(scope, to))?;
+            let lines = after.swap(Swap { expected, to, kind }, state.found(scope, to))?;
             if let Some((name, version)) = mark {
-                state.bindings.raise_mark(scope, name, version);
+                let place = (scope.clone(), name.clone());
+                if raises(state.bindings.marks.get(&place), name, version)? {
+                    state.bindings.marks.insert(place, version.clone());
+                }
             }
             state.bindings.put(scope, after, &lines, signed);
             Ok(())
@@ -67,6 +70,16 @@ impl GenerationStore for MemoryGenerations {
         })
     }
 
+    async fn unused(&self, scope: &PolicyScope) -> Result<u64, StoreError> {
+        let state = self.store.lock();
+        let of_scope = state.bindings.generations.keys().filter(|(of, _)| of == scope);
+        Ok(of_scope.filter(|(of, number)| state.bindings.is_unused(of, *number)).count() as u64)
+    }
+
+    async fn prune(&self, before: &PruneBefore) -> Result<u64, StoreError> {
+        Ok(self.change(|state| state.bindings.prune(before)))
+    }
+
     async fn mark(&self, scope: &PolicyScope, name: &PolicyName) -> Result<Option<PolicyVersion>, StoreError> {
         Ok(self.store.lock().bindings.marks.get(&(scope.clone(), name.clone())).cloned())
     }
@@ -79,8 +92,7 @@ impl GenerationStore for MemoryGenerations {
     ) -> Result<(), SwapError> {
         self.change(|state| {
             let mut after = state.bindings.scope(scope);
-            let is_revoked = state.is_revoked_generation(scope, rollout.number);
-            let lines = after.start_rollout(expected, rollout, is_revoked)?;
+            let lines = after.start_rollout(expected, rollout, state.found(scope, rollout.number))?;
             state.bindings.divergences.remove(&(scope.clone(), rollout.number));
             state.bindings.put(scope, after, &lines, &rollout.started);
             Ok(())
@@ -119,11 +131,17 @@ impl GenerationStore for MemoryGenerations {
     async fn divergences(&self, scope: &PolicyScope, number: u64, limit: u32) -> Result<Vec<Divergence>, StoreError> {
         let state = self.store.lock();
         let kept = state.bindings.divergences.get(&(scope.clone(), number)).into_iter().flatten();
-        Ok(kept.rev().take(limit as usize).cloned().collect())
+        Ok(kept.rev().take(limit as usize).map(|(_, divergence)| divergence.clone()).collect())
     }
 
     async fn revoke(&self, revocation: &Revocation, signed: &Signed) -> Result<bool, StoreError> {
         Ok(self.change(|state| state.revoke(revocation, signed)))
+    }
+
+    async fn revoked_since(&self, number: u64, limit: u32) -> Result<Vec<(u64, String)>, StoreError> {
+        let state = self.store.lock();
+        let numbered = (1..).zip(&state.bindings.revocations).map(|(id, (subject, _))| (id, subject.clone()));
+        Ok(numbered.filter(|(id, _)| *id > number).take(limit as usize).collect())
     }
 
     async fn revocations(&self, limit: u32) -> Result<Vec<(String, Signed)>, StoreError> {
@@ -134,10 +152,11 @@ impl GenerationStore for MemoryGenerations {
         Ok(self.store.lock().bindings.epoch)
     }
 
-    async fn changed_since(&self, epoch: u64) -> Result<(u64, Vec<ScopeState>), StoreError> {
+    async fn changed_since(&self, epoch: u64) -> Result<Changes, StoreError> {
         let state = self.store.lock();
         let changed = state.bindings.scopes.iter().filter(|(_, bound)| epoch < bound.changed);
-        Ok((state.bindings.epoch, changed.filter_map(|(scope, _)| state.scope_state(scope)).collect()))
+        let states = changed.filter_map(|(scope, _)| state.scope_state(scope)).collect();
+        Ok(Changes { epoch: state.bindings.epoch, states, unreadable: Vec::new() })
     }
 
     async fn state(&self, scope: &PolicyScope) -> Result<Option<ScopeState>, StoreError> {
@@ -182,7 +201,7 @@ impl GenerationStore for MemoryGenerations {
 impl State {
     /// As in the databases, only a component that is there can be bound.
     fn stage(&mut self, scope: &PolicyScope, spec: &BindingSpec, staged: &Signed) -> Result<Generation, StoreError> {
-        if !self.policies.contains_key(&spec.digest) {
+        if !self.policies.has(&spec.digest) {
             return Err(StoreError::Corrupt(format!("component {} is not in the store", spec.digest)));
         }
         let mut after = self.bindings.scope(scope);

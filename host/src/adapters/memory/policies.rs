@@ -1,12 +1,11 @@
 //! Policies in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, State};
-use crate::adapters::scope::known_as;
-use crate::model::{PolicyArtifact, PolicyDigest};
+use super::MemoryStore;
+use crate::model::{PolicyArtifact, PolicyDigest, PolicyPlace, TenantId};
 use crate::ports::{AddPolicyError, PolicyFilter, PolicyStore, StoreError};
 
 /// The policies of a [`MemoryStore`].
@@ -20,86 +19,81 @@ impl MemoryPolicies {
     }
 }
 
-/// A component with all that is known of it.
-pub(super) struct Stored {
-    artifact: PolicyArtifact,
-    component: Vec<u8>,
-    signatures: Vec<String>,
+/// Components, and all that they are called.
+#[derive(Default)]
+pub(super) struct Shelf {
+    components: HashMap<PolicyDigest, Vec<u8>>,
+    named: BTreeMap<PolicyPlace, PolicyArtifact>,
+    signatures: HashMap<(Option<TenantId>, PolicyDigest), Vec<String>>,
 }
-
-/// Components by their digests.
-pub(super) type Shelf = HashMap<PolicyDigest, Stored>;
 
 #[async_trait]
 impl PolicyStore for MemoryPolicies {
     async fn add(&self, artifact: &PolicyArtifact, component: &[u8]) -> Result<PolicyArtifact, AddPolicyError> {
-        let mut state = self.store.lock();
-        if let Some(known) = state.policies.get(&artifact.digest) {
-            return match is_same(&known.artifact, artifact) {
-                true => Ok(known.artifact.clone()),
-                false => Err(AddPolicyError::KnownAs(known_as(&known.artifact, artifact.owner.as_ref()))),
+        let shelf = &mut self.store.lock().policies;
+        if let Some(known) = shelf.named.get(&artifact.place()) {
+            let PolicyArtifact { name, version, digest, .. } = known.clone();
+            return match digest == artifact.digest {
+                true => Ok(known.clone()),
+                false => Err(AddPolicyError::VersionTaken { name, version, digest }),
             };
         }
-        if let Some(taken) = state.policies.values().find(|known| is_same(&known.artifact, artifact)) {
-            let PolicyArtifact { name, version, digest, .. } = taken.artifact.clone();
-            return Err(AddPolicyError::VersionTaken { name, version, digest });
-        }
-        let stored = Stored { artifact: artifact.clone(), component: component.to_vec(), signatures: Vec::new() };
-        state.policies.insert(artifact.digest.clone(), stored);
+        shelf.components.entry(artifact.digest.clone()).or_insert_with(|| component.to_vec());
+        shelf.named.insert(artifact.place(), artifact.clone());
         Ok(artifact.clone())
     }
 
-    async fn get(&self, digest: &PolicyDigest) -> Result<Option<PolicyArtifact>, StoreError> {
-        Ok(self.store.lock().policies.get(digest).map(|known| known.artifact.clone()))
+    async fn named(&self, digest: &PolicyDigest) -> Result<Vec<PolicyArtifact>, StoreError> {
+        let state = self.store.lock();
+        Ok(state.policies.named.values().filter(|known| known.digest == *digest).cloned().collect())
     }
 
     async fn component(&self, digest: &PolicyDigest) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.store.lock().policies.get(digest).map(|known| known.component.clone()))
+        Ok(self.store.lock().policies.components.get(digest).cloned())
     }
 
     async fn list(
         &self,
         filter: &PolicyFilter,
-        after: Option<&PolicyDigest>,
+        after: Option<&PolicyPlace>,
         limit: u32,
     ) -> Result<Vec<PolicyArtifact>, StoreError> {
-        Ok(self.store.lock().listed(filter, after, limit))
+        let state = self.store.lock();
+        let later = state.policies.named.iter().filter(|(place, _)| after.is_none_or(|after| after < *place));
+        let wanted = later.map(|(_, policy)| policy).filter(|policy| passes(filter, policy));
+        Ok(wanted.take(limit as usize).cloned().collect())
     }
 
-    async fn add_signature(&self, digest: &PolicyDigest, envelope: &str) -> Result<bool, StoreError> {
-        let mut state = self.store.lock();
-        let Some(known) = state.policies.get_mut(digest) else { return Ok(false) };
-        if !known.signatures.iter().any(|signature| signature == envelope) {
-            known.signatures.push(envelope.to_owned());
+    async fn add_signature(
+        &self,
+        owner: Option<&TenantId>,
+        digest: &PolicyDigest,
+        envelope: &str,
+    ) -> Result<bool, StoreError> {
+        let shelf = &mut self.store.lock().policies;
+        if !shelf.named.values().any(|known| known.digest == *digest && known.owner.as_ref() == owner) {
+            return Ok(false);
+        }
+        let signatures = shelf.signatures.entry((owner.cloned(), digest.clone())).or_default();
+        if !signatures.iter().any(|signature| signature == envelope) {
+            signatures.push(envelope.to_owned());
         }
         Ok(true)
     }
 
-    async fn signatures(&self, digest: &PolicyDigest) -> Result<Vec<String>, StoreError> {
-        Ok(self.store.lock().policies.get(digest).map(|known| known.signatures.clone()).unwrap_or_default())
+    async fn signatures(&self, owner: Option<&TenantId>, digest: &PolicyDigest) -> Result<Vec<String>, StoreError> {
+        let place = (owner.cloned(), digest.clone());
+        Ok(self.store.lock().policies.signatures.get(&place).cloned().unwrap_or_default())
     }
 }
 
-impl State {
-    fn listed(&self, filter: &PolicyFilter, after: Option<&PolicyDigest>, limit: u32) -> Vec<PolicyArtifact> {
-        let place = match after.map(|digest| self.policies.get(digest)) {
-            None => None,
-            Some(Some(known)) => Some(known.artifact.place()),
-            Some(None) => return Vec::new(),
-        };
-        let known = self.policies.values().map(|known| &known.artifact);
-        let mut wanted: Vec<_> =
-            known.filter(|known| passes(filter, known) && place.is_none_or(|place| place < known.place())).collect();
-        wanted.sort_by_key(|known| known.place());
-        wanted.into_iter().take(limit as usize).cloned().collect()
+impl Shelf {
+    pub(super) fn has(&self, digest: &PolicyDigest) -> bool {
+        self.components.contains_key(digest)
     }
-}
-
-fn is_same(known: &PolicyArtifact, other: &PolicyArtifact) -> bool {
-    known.place() == other.place()
 }
 
 fn passes(filter: &PolicyFilter, policy: &PolicyArtifact) -> bool {
-    let is_visible = |tenant| policy.owner.as_ref().is_none_or(|owner| owner == tenant);
-    filter.visible_to.as_ref().is_none_or(is_visible) && filter.name.as_ref().is_none_or(|name| *name == policy.name)
+    filter.visible_to.as_ref().is_none_or(|tenant| policy.is_open_to(Some(tenant)))
+        && filter.name.as_ref().is_none_or(|name| *name == policy.name)
 }

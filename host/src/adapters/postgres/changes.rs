@@ -4,12 +4,14 @@
 use super::connections::{Connections, Query, Transaction};
 use super::error::Failure;
 use super::row::{Moment, storable};
-use crate::adapters::scope::{Line, Scope, Swap};
+use crate::adapters::scope::{Found, Line, Scope, Swap, raises};
 use crate::adapters::sql::{
-    Reader, ScopeColumns, binding_columns, grants_json, limits_json, number, revoked_columns, scope, settings_json,
+    ANY_UNUSED, FOUND, PRUNE_DIVERGENCES_BEFORE, PRUNE_HISTORY, PRUNE_SURPLUS_DIVERGENCES, PRUNE_UNUSED, Reader,
+    ScopeColumns, TOUCH_UNUSED, binding_columns, found, grants_json, limits_json, number, revoked_columns, scope,
+    settings_json,
 };
 use crate::model::{BindingSpec, Generation, PolicyName, PolicyScope, PolicyVersion, Revocation, Rollout, Signed};
-use crate::ports::{StoreError, SwapError};
+use crate::ports::{PruneBefore, StoreError, SwapError};
 
 /// Tells whoever listens, when the transaction is committed.
 pub(super) const RAISE_EPOCH: &str =
@@ -19,10 +21,6 @@ pub(super) const RAISE_EPOCH: &str =
 
 /// Locked, for what has been seen of a rollout is counted without raising the epoch.
 const SCOPE: &str = concat!("SELECT ", binding_columns!(""), " FROM policy_scopes WHERE scope = $1 FOR UPDATE");
-
-const IS_REVOKED: &str = "SELECT count(*) FROM policy_generations g
-    JOIN policy_revocations r ON r.subject IN (g.digest, g.scope || '/' || g.number)
-    WHERE g.scope = $1 AND g.number = $2";
 
 const PUT: &str = concat!(
     "INSERT INTO policy_scopes (",
@@ -36,8 +34,8 @@ const PUT: &str = concat!(
 );
 
 const ADD_GENERATION: &str = "INSERT INTO policy_generations
-        (scope, number, digest, settings, limits, grants, staged_at, staged_by, reason)
-    VALUES ($1, $2, $3, $4::json, $5::json, $6::json, $7, $8, $9)";
+        (scope, number, digest, settings, limits, grants, staged_at, staged_by, reason, name, version)
+    VALUES ($1, $2, $3, $4::json, $5::json, $6::json, $7, $8, $9, $10, $11)";
 
 const ADD_LINE: &str = "INSERT INTO policy_history (scope, event, from_generation, to_generation, at, actor, reason)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -100,8 +98,9 @@ impl Change {
         row.as_ref().map(scope).transpose().map(Option::unwrap_or_default)
     }
 
-    async fn is_revoked(&mut self, name: &PolicyScope, to: u64) -> Result<bool, StoreError> {
-        Ok(self.count(sqlx::query(IS_REVOKED).bind(name.as_str()).bind(number(to))).await? > 0)
+    async fn look_for(&mut self, name: &PolicyScope, to: u64) -> Result<Found, StoreError> {
+        let row = self.transaction.one(sqlx::query(FOUND).bind(name.as_str()).bind(number(to))).await?;
+        row.as_ref().map_or(Ok(Found::Nothing), found)
     }
 
     /// Writes a scope back as the change has made it, with its lines of the history.
@@ -124,10 +123,10 @@ impl Change {
         scope: &PolicyScope,
         policy: &PolicyName,
         version: &PolicyVersion,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), SwapError> {
         let mark = self.transaction.one(sqlx::query(MARK).bind(scope.as_str()).bind(policy.as_str())).await?;
         let mark = mark.map(|row| Reader::new("policy_marks", &row).parsed::<PolicyVersion>()).transpose()?;
-        if mark.is_none_or(|mark| mark < *version) {
+        if raises(mark.as_ref(), policy, version)? {
             let query = sqlx::query(SET_MARK).bind(scope.as_str()).bind(policy.as_str());
             self.run(query.bind(version.to_string())).await?;
         }
@@ -176,7 +175,7 @@ pub(super) async fn swap(
     let mut change = Change::begin(connections).await?;
     let outcome = async {
         let mut scope = change.read(name).await?;
-        let lines = scope.swap(swap, change.is_revoked(name, swap.to).await?)?;
+        let lines = scope.swap(swap, change.look_for(name, swap.to).await?)?;
         if let Some((policy, version)) = mark {
             change.raise_mark(name, policy, version).await?;
         }
@@ -211,8 +210,8 @@ pub(super) async fn start_rollout(
     let mut change = Change::begin(connections).await?;
     let outcome = async {
         let mut scope = change.read(name).await?;
-        let is_revoked = change.is_revoked(name, rollout.number).await?;
-        let lines = scope.start_rollout(expected, rollout, is_revoked)?;
+        let found = change.look_for(name, rollout.number).await?;
+        let lines = scope.start_rollout(expected, rollout, found)?;
         change.run(sqlx::query(FORGET_DIVERGENCES).bind(name.as_str()).bind(number(rollout.number))).await?;
         Ok(change.put(name, &scope, &lines, &rollout.started).await?)
     };
@@ -260,6 +259,25 @@ pub(super) async fn revoke(
     };
     let outcome = outcome.await;
     Nothing::or(change.end(outcome).await, true)
+}
+
+pub(super) async fn prune(connections: &Connections, before: &PruneBefore) -> Result<u64, StoreError> {
+    let staged = Moment::from(before.staged);
+    let mut change = Change::begin(connections).await?;
+    let outcome = async {
+        let unused = change.count(sqlx::query(ANY_UNUSED).bind(staged)).await?;
+        if unused > 0 {
+            change.run(sqlx::query(TOUCH_UNUSED).bind(staged).bind(number(change.epoch))).await?;
+            change.run(sqlx::query(PRUNE_UNUSED).bind(staged)).await?;
+        }
+        let old = sqlx::query(PRUNE_DIVERGENCES_BEFORE).bind(Moment::from(before.divergences));
+        for query in [old, sqlx::query(PRUNE_SURPLUS_DIVERGENCES), sqlx::query(PRUNE_HISTORY)] {
+            change.run(query).await?;
+        }
+        Ok::<_, StoreError>(unused)
+    };
+    let outcome = outcome.await;
+    change.end(outcome).await
 }
 
 /// Why a change is taken back.
@@ -321,7 +339,8 @@ fn generation_query(generation: &Generation) -> Result<Query<'_>, StoreError> {
         .bind(settings_json(&spec.settings)?)
         .bind(limits_json(&spec.limits)?)
         .bind(grants_json(&spec.grants)?);
-    Ok(signed_query(query, staged))
+    let (name, version) = spec.called.as_ref().map(|(name, version)| (name.as_str(), version.to_string())).unzip();
+    Ok(signed_query(query, staged).bind(name).bind(version))
 }
 
 fn line_query<'q>(name: &'q PolicyScope, line: Line, signed: &'q Signed) -> Query<'q> {

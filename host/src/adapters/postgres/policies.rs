@@ -7,9 +7,8 @@ use sqlx::Row as _;
 use super::connections::{Connections, Query, Transaction};
 use super::error::Failure;
 use super::row::{Moment, storable};
-use crate::adapters::scope::known_as;
 use crate::adapters::sql::{artifact, artifact_columns, next_page, number};
-use crate::model::{PolicyArtifact, PolicyDigest, TenantId};
+use crate::model::{PolicyArtifact, PolicyDigest, PolicyPlace, TenantId};
 use crate::ports::{AddPolicyError, PolicyFilter, PolicyStore, StoreError};
 
 /// The policies of a database.
@@ -26,12 +25,19 @@ impl PostgresPolicies {
 /// An attempt fails if another host has just added the same, which the next one then finds.
 const ATTEMPTS: usize = 3;
 
-const GET: &str = concat!("SELECT ", artifact_columns!(), " FROM policies WHERE digest = $1");
+/// All that a component is called.
+const OF_DIGEST: &str = concat!("SELECT ", artifact_columns!(), " FROM policy_names WHERE digest = $1");
+
+const IS_THERE: &str = "SELECT digest FROM policies WHERE digest = $1";
 
 const NAMED: &str =
-    concat!("SELECT ", artifact_columns!(), " FROM policies WHERE owner = $1 AND name = $2 AND version = $3");
+    concat!("SELECT ", artifact_columns!(), " FROM policy_names WHERE owner = $1 AND name = $2 AND version = $3");
 
+/// The name as well, by a trigger.
 const ADD: &str = concat!("INSERT INTO policies (", artifact_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7)");
+
+const ADD_NAME: &str =
+    concat!("INSERT INTO policy_names (", artifact_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7)");
 
 const ADD_COMPONENT: &str = "INSERT INTO policy_components (digest, component) VALUES ($1, $2)";
 
@@ -41,18 +47,23 @@ const COMPONENT: &str = "SELECT component FROM policy_components WHERE digest = 
 const LIST: &str = concat!(
     "SELECT ",
     artifact_columns!(),
-    " FROM policies WHERE name >= $1
+    " FROM policy_names WHERE name >= $1
         AND ($2::text IS NULL OR name = $2) AND ($3::text IS NULL OR owner IN ('', $3))
-        AND name <= coalesce((SELECT name FROM policies
+        AND name <= coalesce((SELECT name FROM policy_names
             WHERE name > $1 AND ($2::text IS NULL OR name = $2) AND ($3::text IS NULL OR owner IN ('', $3))
             ORDER BY name LIMIT 1 OFFSET $4), '~')"
 );
 
-const SIGN: &str = "INSERT INTO policy_signatures (digest, envelope, hash)
-    SELECT digest, $2, $3 FROM policies WHERE digest = $1
-    ON CONFLICT (digest, hash) DO UPDATE SET hash = excluded.hash";
+const OWNS: &str = "SELECT digest FROM policy_names WHERE owner = $1 AND digest = $2";
 
-const SIGNATURES: &str = "SELECT envelope FROM policy_signatures WHERE digest = $1 ORDER BY id";
+/// Where a program of the version before looks for it.
+const SIGN_FIRST: &str = "INSERT INTO policy_signatures (digest, envelope, hash)
+    SELECT digest, $3, $4 FROM policies WHERE owner = $1 AND digest = $2 ON CONFLICT (digest, hash) DO NOTHING";
+
+const SIGN: &str = "INSERT INTO policy_vouchers (owner, digest, envelope, hash) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (owner, digest, hash) DO NOTHING";
+
+const SIGNATURES: &str = "SELECT envelope FROM policy_vouchers WHERE owner = $1 AND digest = $2 ORDER BY id";
 
 #[async_trait]
 impl PolicyStore for PostgresPolicies {
@@ -67,9 +78,9 @@ impl PolicyStore for PostgresPolicies {
         Err(StoreError::Unavailable("others add the same policy all the time".into()).into())
     }
 
-    async fn get(&self, digest: &PolicyDigest) -> Result<Option<PolicyArtifact>, StoreError> {
-        let row = self.connections.read_one(|| sqlx::query(GET).bind(digest.as_str())).await?;
-        row.as_ref().map(artifact).transpose()
+    async fn named(&self, digest: &PolicyDigest) -> Result<Vec<PolicyArtifact>, StoreError> {
+        let rows = self.connections.read_all(|| sqlx::query(OF_DIGEST).bind(digest.as_str())).await?;
+        next_page(&rows, None, u32::MAX)
     }
 
     async fn component(&self, digest: &PolicyDigest) -> Result<Option<Vec<u8>>, StoreError> {
@@ -80,35 +91,33 @@ impl PolicyStore for PostgresPolicies {
     async fn list(
         &self,
         filter: &PolicyFilter,
-        after: Option<&PolicyDigest>,
+        after: Option<&PolicyPlace>,
         limit: u32,
     ) -> Result<Vec<PolicyArtifact>, StoreError> {
-        let after = match after {
-            None => None,
-            Some(digest) => match self.get(digest).await? {
-                None => return Ok(Vec::new()),
-                found => found,
-            },
-        };
         let query = || {
             sqlx::query(LIST)
-                .bind(after.as_ref().map_or("", |after| after.name.as_str()))
+                .bind(after.map_or("", |after| after.name.as_str()))
                 .bind(filter.name.as_ref().map(|name| name.as_str()))
                 .bind(filter.visible_to.as_ref().map(TenantId::as_str))
                 .bind(i64::from(limit))
         };
-        next_page(&self.connections.read_all(query).await?, after.as_ref(), limit)
+        next_page(&self.connections.read_all(query).await?, after, limit)
     }
 
-    async fn add_signature(&self, digest: &PolicyDigest, envelope: &str) -> Result<bool, StoreError> {
-        let envelope = storable(envelope);
-        let hash: [u8; 32] = Sha256::digest(&*envelope).into();
-        let query = sqlx::query(SIGN).bind(digest.as_str()).bind(envelope).bind(hash.to_vec());
-        Ok(self.connections.write(query).await? > 0)
+    async fn add_signature(
+        &self,
+        owner: Option<&TenantId>,
+        digest: &PolicyDigest,
+        envelope: &str,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.connections.begin().await?;
+        let outcome = sign(&mut transaction, owner, digest, &storable(envelope)).await;
+        transaction.end(outcome).await
     }
 
-    async fn signatures(&self, digest: &PolicyDigest) -> Result<Vec<String>, StoreError> {
-        let rows = self.connections.read_all(|| sqlx::query(SIGNATURES).bind(digest.as_str())).await?;
+    async fn signatures(&self, owner: Option<&TenantId>, digest: &PolicyDigest) -> Result<Vec<String>, StoreError> {
+        let query = || sqlx::query(SIGNATURES).bind(owned(owner)).bind(digest.as_str());
+        let rows = self.connections.read_all(query).await?;
         rows.iter().map(|row| row.try_get(0).map_err(undecodable)).collect()
     }
 }
@@ -119,23 +128,20 @@ async fn add(
     policy: &PolicyArtifact,
     component: &[u8],
 ) -> Result<Option<PolicyArtifact>, AddPolicyError> {
-    let known = transaction.one(sqlx::query(GET).bind(policy.digest.as_str())).await?;
+    let known = transaction.one(named_query(policy)).await?;
     if let Some(known) = known.as_ref().map(artifact).transpose()? {
-        return match known.place() == policy.place() {
+        let PolicyArtifact { name, version, digest, .. } = known.clone();
+        return match digest == policy.digest {
             true => Ok(Some(known)),
-            false => Err(AddPolicyError::KnownAs(known_as(&known, policy.owner.as_ref()))),
+            false => Err(AddPolicyError::VersionTaken { name, version, digest }),
         };
     }
-    let taken = transaction.one(named_query(policy)).await?;
-    if let Some(PolicyArtifact { name, version, digest, .. }) = taken.as_ref().map(artifact).transpose()? {
-        // Between the two reads, somebody else has added this very component.
-        if digest == policy.digest {
-            return Ok(None);
-        }
-        return Err(AddPolicyError::VersionTaken { name, version, digest });
-    }
     let component = sqlx::query(ADD_COMPONENT).bind(policy.digest.as_str()).bind(component);
-    for query in [add_query(policy), component] {
+    let queries = match transaction.one(sqlx::query(IS_THERE).bind(policy.digest.as_str())).await? {
+        Some(_) => vec![add_query(ADD_NAME, policy)],
+        None => vec![add_query(ADD, policy), component],
+    };
+    for query in queries {
         match transaction.all(query).await {
             Ok(_) => {}
             Err(failure) if failure.is_unique_violation() => return Ok(None),
@@ -145,25 +151,43 @@ async fn add(
     Ok(Some(PolicyArtifact { pushed_by: storable(&policy.pushed_by).into_owned(), ..policy.clone() }))
 }
 
+/// False if that owner has no such component.
+async fn sign(
+    transaction: &mut Transaction,
+    owner: Option<&TenantId>,
+    digest: &PolicyDigest,
+    envelope: &str,
+) -> Result<bool, StoreError> {
+    let of = |sql: &'static str| sqlx::query(sql).bind(owned(owner)).bind(digest.as_str());
+    if transaction.one(of(OWNS)).await?.is_none() {
+        return Ok(false);
+    }
+    let hash: [u8; 32] = Sha256::digest(envelope).into();
+    for sql in [SIGN_FIRST, SIGN] {
+        transaction.all(of(sql).bind(envelope).bind(hash.to_vec())).await.map_err(Failure::of_read)?;
+    }
+    Ok(true)
+}
+
 /// What the driver cannot read is not what the tables are made to hold.
 fn undecodable(error: sqlx::Error) -> StoreError {
     Failure::Call(error).of_read()
 }
 
-fn owner(policy: &PolicyArtifact) -> &str {
-    policy.owner.as_ref().map_or("", TenantId::as_str)
+fn owned(owner: Option<&TenantId>) -> &str {
+    owner.map_or("", TenantId::as_str)
 }
 
 fn named_query(policy: &PolicyArtifact) -> Query<'_> {
-    sqlx::query(NAMED).bind(owner(policy)).bind(policy.name.as_str()).bind(policy.version.to_string())
+    sqlx::query(NAMED).bind(owned(policy.owner.as_ref())).bind(policy.name.as_str()).bind(policy.version.to_string())
 }
 
-fn add_query(policy: &PolicyArtifact) -> Query<'_> {
-    sqlx::query(ADD)
+fn add_query<'q>(sql: &'static str, policy: &'q PolicyArtifact) -> Query<'q> {
+    sqlx::query(sql)
         .bind(policy.digest.as_str())
         .bind(policy.name.as_str())
         .bind(policy.version.to_string())
-        .bind(owner(policy))
+        .bind(owned(policy.owner.as_ref()))
         .bind(number(policy.size))
         .bind(Moment::from(policy.pushed_at))
         .bind(storable(&policy.pushed_by))

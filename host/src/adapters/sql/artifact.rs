@@ -1,12 +1,12 @@
-//! Rows of `policies`.
+//! Rows of `policy_names`.
 
 use super::{Reader, SqlRow};
-use crate::model::{PolicyArtifact, TenantId};
+use crate::model::{PolicyArtifact, PolicyPlace, TenantId};
 use crate::ports::StoreError;
 
 /// Reads the columns of `artifact_columns!`.
 pub(in crate::adapters) fn artifact(row: &impl SqlRow) -> Result<PolicyArtifact, StoreError> {
-    let mut reader = Reader::new("policies", row);
+    let mut reader = Reader::new("policy_names", row);
     Ok(PolicyArtifact {
         digest: reader.parsed()?,
         name: reader.parsed()?,
@@ -29,12 +29,12 @@ fn owner(reader: &mut Reader<'_, impl SqlRow>) -> Result<Option<TenantId>, Store
 /// versions.
 pub(in crate::adapters) fn next_page(
     rows: &[impl SqlRow],
-    after: Option<&PolicyArtifact>,
+    after: Option<&PolicyPlace>,
     limit: u32,
 ) -> Result<Vec<PolicyArtifact>, StoreError> {
     let mut page = rows.iter().map(artifact).collect::<Result<Vec<_>, _>>()?;
-    page.retain(|policy| after.is_none_or(|after| after.place() < policy.place()));
-    page.sort_by(|a, b| a.place().cmp(&b.place()));
+    page.retain(|policy| after.is_none_or(|after| *after < policy.place()));
+    page.sort_by_cached_key(PolicyArtifact::place);
     page.truncate(limit as usize);
     Ok(page)
 }

@@ -1,29 +1,37 @@
 //! Rows about generations.
 
 use super::{Reader, SqlRow, number};
+use crate::adapters::scope::Found;
 use crate::model::{
     BindingSpec, Divergence, DivergenceKind, Generation, PolicyChange, PolicyEvent, Revocation, Serving, Signed,
 };
 use crate::ports::StoreError;
 
-/// Reads, in this order: scope, number, digest, settings, limits, grants, staged_at, staged_by, reason; the three as
-/// text.
+/// Reads, in this order: scope, number, digest, settings, limits, grants, staged_at, staged_by, reason, name, version;
+/// the JSON as text.
 pub(in crate::adapters) fn generation(row: &impl SqlRow) -> Result<Generation, StoreError> {
     read_generation(&mut Reader::new("policy_generations", row))
 }
 
 pub(super) fn read_generation(reader: &mut Reader<'_, impl SqlRow>) -> Result<Generation, StoreError> {
-    Ok(Generation {
-        scope: reader.parsed()?,
-        number: reader.count()?,
-        spec: BindingSpec {
-            digest: reader.parsed()?,
-            settings: reader.settings()?,
-            limits: reader.limits()?,
-            grants: reader.grants()?,
-        },
-        staged: signed(reader)?,
-    })
+    let (scope, number, digest) = (reader.parsed()?, reader.count()?, reader.parsed()?);
+    let (settings, limits, grants) = (reader.settings()?, reader.limits()?, reader.grants()?);
+    let staged = signed(reader)?;
+    let (name, version) = (reader.parsed_or_null()?, reader.parsed_or_null()?);
+    let spec = BindingSpec { digest, called: name.zip(version), settings, limits, grants };
+    Ok(Generation { scope, number, spec, staged })
+}
+
+/// Reads the two numbers of `FOUND`.
+pub(in crate::adapters) fn found(row: &impl SqlRow) -> Result<Found, StoreError> {
+    let mut reader = Reader::new("policy_generations", row);
+    Ok(Found::of_rows(reader.count()?, reader.count()?))
+}
+
+/// Reads, in this order: id, subject.
+pub(in crate::adapters) fn revoked_subject(row: &impl SqlRow) -> Result<(u64, String), StoreError> {
+    let mut reader = Reader::new("policy_revocations", row);
+    Ok((reader.count()?, reader.string()?))
 }
 
 /// Reads, in this order: id, event, from_generation, to_generation, at, actor, reason.

@@ -4,19 +4,16 @@ use sqlx::SqliteConnection;
 
 use super::generations::RAISE_EPOCH;
 use super::{Connections, Query, error};
-use crate::adapters::scope::{Line, Scope, Swap};
+use crate::adapters::scope::{Found, Line, Scope, Swap, raises};
 use crate::adapters::sql::{
-    Reader, ScopeColumns, binding_columns, grants_json, limits_json, micros, number, revoked_columns, scope,
-    settings_json,
+    ANY_UNUSED, FOUND, PRUNE_DIVERGENCES_BEFORE, PRUNE_HISTORY, PRUNE_SURPLUS_DIVERGENCES, PRUNE_UNUSED, Reader,
+    ScopeColumns, TOUCH_UNUSED, binding_columns, found, grants_json, limits_json, micros, number, revoked_columns,
+    scope, settings_json,
 };
 use crate::model::{BindingSpec, Generation, PolicyName, PolicyScope, PolicyVersion, Revocation, Rollout, Signed};
-use crate::ports::{StoreError, SwapError};
+use crate::ports::{PruneBefore, StoreError, SwapError};
 
 const SCOPE: &str = concat!("SELECT ", binding_columns!(""), " FROM policy_scopes WHERE scope = ?1");
-
-const IS_REVOKED: &str = "SELECT count(*) FROM policy_generations g
-    JOIN policy_revocations r ON r.subject IN (g.digest, g.scope || '/' || g.number)
-    WHERE g.scope = ?1 AND g.number = ?2";
 
 const PUT: &str = concat!(
     "INSERT INTO policy_scopes (",
@@ -30,8 +27,8 @@ const PUT: &str = concat!(
 );
 
 const ADD_GENERATION: &str = "INSERT INTO policy_generations
-        (scope, number, digest, settings, limits, grants, staged_at, staged_by, reason)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        (scope, number, digest, settings, limits, grants, staged_at, staged_by, reason, name, version)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 const ADD_LINE: &str = "INSERT INTO policy_history (scope, event, from_generation, to_generation, at, actor, reason)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -90,7 +87,7 @@ pub(super) async fn swap(
 ) -> Result<(), SwapError> {
     let mut transaction = connections.begin().await?;
     let mut scope = read(&mut transaction, name).await?;
-    let lines = scope.swap(swap, is_revoked(&mut transaction, name, swap.to).await?)?;
+    let lines = scope.swap(swap, look_for(&mut transaction, name, swap.to).await?)?;
     if let Some((policy, version)) = mark {
         raise_mark(&mut transaction, name, policy, version).await?;
     }
@@ -119,8 +116,8 @@ pub(super) async fn start_rollout(
 ) -> Result<(), SwapError> {
     let mut transaction = connections.begin().await?;
     let mut scope = read(&mut transaction, name).await?;
-    let is_revoked = is_revoked(&mut transaction, name, rollout.number).await?;
-    let lines = scope.start_rollout(expected, rollout, is_revoked)?;
+    let found = look_for(&mut transaction, name, rollout.number).await?;
+    let lines = scope.start_rollout(expected, rollout, found)?;
     run(&mut transaction, sqlx::query(FORGET_DIVERGENCES).bind(name.as_str()).bind(number(rollout.number))).await?;
     put(&mut transaction, name, &scope, &lines, &rollout.started).await?;
     Ok(transaction.commit().await.map_err(error::of_write)?)
@@ -163,13 +160,31 @@ pub(super) async fn revoke(
     Ok(true)
 }
 
+pub(super) async fn prune(connections: &Connections, before: &PruneBefore) -> Result<u64, StoreError> {
+    let staged = micros(before.staged);
+    let mut transaction = connections.begin().await?;
+    let unused = count(&mut transaction, sqlx::query(ANY_UNUSED).bind(staged)).await?;
+    if unused > 0 {
+        let epoch = count(&mut transaction, sqlx::query(RAISE_EPOCH)).await?;
+        run(&mut transaction, sqlx::query(TOUCH_UNUSED).bind(staged).bind(number(epoch))).await?;
+        run(&mut transaction, sqlx::query(PRUNE_UNUSED).bind(staged)).await?;
+    }
+    let old = sqlx::query(PRUNE_DIVERGENCES_BEFORE).bind(micros(before.divergences));
+    for query in [old, sqlx::query(PRUNE_SURPLUS_DIVERGENCES), sqlx::query(PRUNE_HISTORY)] {
+        run(&mut transaction, query).await?;
+    }
+    transaction.commit().await.map_err(error::of_write)?;
+    Ok(unused)
+}
+
 async fn read(connection: &mut SqliteConnection, name: &PolicyScope) -> Result<Scope, StoreError> {
     let row = sqlx::query(SCOPE).bind(name.as_str()).fetch_optional(connection).await.map_err(error::of_read)?;
     row.as_ref().map(scope).transpose().map(Option::unwrap_or_default)
 }
 
-async fn is_revoked(connection: &mut SqliteConnection, name: &PolicyScope, to: u64) -> Result<bool, StoreError> {
-    Ok(count(connection, sqlx::query(IS_REVOKED).bind(name.as_str()).bind(number(to))).await? > 0)
+async fn look_for(connection: &mut SqliteConnection, name: &PolicyScope, to: u64) -> Result<Found, StoreError> {
+    let query = sqlx::query(FOUND).bind(name.as_str()).bind(number(to));
+    found(&query.fetch_one(connection).await.map_err(error::of_read)?)
 }
 
 /// Writes a scope back as a change has made it, with its lines of the history, and raises the epoch.
@@ -193,11 +208,11 @@ async fn raise_mark(
     scope: &PolicyScope,
     policy: &PolicyName,
     version: &PolicyVersion,
-) -> Result<(), StoreError> {
+) -> Result<(), SwapError> {
     let mark = sqlx::query(MARK).bind(scope.as_str()).bind(policy.as_str()).fetch_optional(&mut *connection).await;
     let mark = mark.map_err(error::of_read)?;
     let mark = mark.map(|row| Reader::new("policy_marks", &row).parsed::<PolicyVersion>()).transpose()?;
-    if mark.is_none_or(|mark| mark < *version) {
+    if raises(mark.as_ref(), policy, version)? {
         let query = sqlx::query(SET_MARK).bind(scope.as_str()).bind(policy.as_str()).bind(version.to_string());
         run(connection, query).await?;
     }
@@ -246,7 +261,8 @@ fn generation_query(generation: &Generation) -> Result<Query<'_>, StoreError> {
         .bind(settings_json(&spec.settings)?)
         .bind(limits_json(&spec.limits)?)
         .bind(grants_json(&spec.grants)?);
-    Ok(signed_query(query, staged))
+    let (name, version) = spec.called.as_ref().map(|(name, version)| (name.as_str(), version.to_string())).unzip();
+    Ok(signed_query(query, staged).bind(name).bind(version))
 }
 
 fn line_query<'q>(name: &'q PolicyScope, line: Line, signed: &'q Signed) -> Query<'q> {

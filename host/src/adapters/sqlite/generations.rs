@@ -8,14 +8,14 @@ use tokio::sync::Notify;
 use super::{Connections, changes, error};
 use crate::adapters::scope::Swap;
 use crate::adapters::sql::{
-    Reader, binding_columns, change_of, divergence, generation, generation_columns, micros, number, ready_json,
-    revocation, scope_states, serving, states_sql,
+    Reader, UNUSED, binding_columns, change_of, divergence, generation, generation_columns, micros, number, ready_json,
+    revocation, revoked_subject, scope_states, serving, states_sql,
 };
 use crate::model::{
     BindingSpec, Divergence, Generation, PolicyChange, PolicyName, PolicyScope, PolicyVersion, Revocation, Rollout,
     RolloutCounts, Serving, Signed, Timestamp,
 };
-use crate::ports::{GenerationStore, ScopeState, StoreError, SwapError, SwapKind};
+use crate::ports::{Changes, GenerationStore, PruneBefore, ScopeState, StoreError, SwapError, SwapKind};
 
 /// Those of this process that wait for a change.
 pub(super) type Waiters = Arc<Notify>;
@@ -57,6 +57,9 @@ const PRUNE_DIVERGENCES: &str = "DELETE FROM policy_divergences WHERE scope = ?1
 
 const DIVERGENCES: &str = "SELECT game_id, run_id, kind, current, candidate, at FROM policy_divergences
     WHERE scope = ?1 AND generation = ?2 ORDER BY id DESC LIMIT ?3";
+
+/// Nothing else of a revocation, for that may be damaged.
+const REVOKED_SINCE: &str = "SELECT id, subject FROM policy_revocations WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 const REVOCATIONS: &str = "SELECT subject, at, actor, reason FROM policy_revocations ORDER BY id DESC LIMIT ?1";
 
@@ -104,6 +107,15 @@ impl GenerationStore for SqliteGenerations {
 
     async fn unbind(&self, scope: &PolicyScope, expected: u64, signed: &Signed) -> Result<(), SwapError> {
         self.tell(changes::unbind(&self.connections, scope, expected, signed).await)
+    }
+
+    async fn unused(&self, scope: &PolicyScope) -> Result<u64, StoreError> {
+        let row = self.connections.read_one(sqlx::query(UNUSED).bind(scope.as_str())).await?;
+        row.map_or(Ok(0), |row| Reader::new("policy_generations", &row).count())
+    }
+
+    async fn prune(&self, before: &PruneBefore) -> Result<u64, StoreError> {
+        self.tell(changes::prune(&self.connections, before).await)
     }
 
     async fn mark(&self, scope: &PolicyScope, name: &PolicyName) -> Result<Option<PolicyVersion>, StoreError> {
@@ -164,6 +176,11 @@ impl GenerationStore for SqliteGenerations {
         self.tell(changes::revoke(&self.connections, revocation, signed).await)
     }
 
+    async fn revoked_since(&self, after: u64, limit: u32) -> Result<Vec<(u64, String)>, StoreError> {
+        let query = sqlx::query(REVOKED_SINCE).bind(number(after)).bind(i64::from(limit));
+        self.connections.read_all(query).await?.iter().map(revoked_subject).collect()
+    }
+
     async fn revocations(&self, limit: u32) -> Result<Vec<(String, Signed)>, StoreError> {
         self.connections
             .read_all(sqlx::query(REVOCATIONS).bind(i64::from(limit)))
@@ -179,13 +196,17 @@ impl GenerationStore for SqliteGenerations {
         Reader::new("policy_epoch", &row).count()
     }
 
-    async fn changed_since(&self, epoch: u64) -> Result<(u64, Vec<ScopeState>), StoreError> {
+    async fn changed_since(&self, epoch: u64) -> Result<Changes, StoreError> {
         scope_states(&self.connections.read_all(sqlx::query(CHANGED).bind(number(epoch))).await?)
     }
 
     async fn state(&self, scope: &PolicyScope) -> Result<Option<ScopeState>, StoreError> {
         let rows = self.connections.read_all(sqlx::query(STATE).bind(-1_i64).bind(scope.as_str())).await?;
-        Ok(scope_states(&rows)?.1.pop())
+        let Changes { mut states, unreadable, .. } = scope_states(&rows)?;
+        match unreadable.into_iter().next() {
+            Some(unreadable) => Err(StoreError::Corrupt(unreadable.reason)),
+            None => Ok(states.pop()),
+        }
     }
 
     async fn history(

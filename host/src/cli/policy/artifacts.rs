@@ -11,7 +11,7 @@ use super::registry::{RegistryFlags, progress};
 use super::text::{policy_table, policy_text};
 use crate::config::{Environment, Loaded};
 use crate::distribution::{self, Artifact, PolicyReference, Pulled};
-use crate::model::{PolicyDigest, PolicyName, PolicyVersion, TenantId};
+use crate::model::{PolicyName, PolicyPlace, PolicyVersion, TenantId};
 use crate::policies::{NewPolicy, PolicyId};
 use crate::signing::Envelope;
 use crate::views::{Page, Policy, PolicyDetail};
@@ -68,9 +68,9 @@ pub(super) struct List {
     /// Only of this name
     #[arg(long)]
     name: Option<PolicyName>,
-    /// After the policy with this digest: where the last page ended
-    #[arg(long, value_name = "DIGEST")]
-    after: Option<PolicyDigest>,
+    /// After this place, [OWNER/]NAME@VERSION: where the last page ended
+    #[arg(long, value_name = "PLACE")]
+    after: Option<PolicyPlace>,
     /// Rows at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
     limit: u32,
@@ -165,7 +165,7 @@ fn written(pulled: &Pulled, output: &Path, json: bool) -> Result<Answer, Error> 
 impl List {
     pub(super) async fn run(self, desk: &Desk) -> Result<Answer, Error> {
         let rows = desk.policies.list(&desk.caller, self.name, self.after.as_ref(), self.limit + 1).await?;
-        let page: Page<Policy> = Page::of(&rows, self.limit, |last| last.digest.to_string());
+        let page: Page<Policy> = Page::of(&rows, self.limit, |last| last.place().to_string());
         Ok(Answer::ok(if desk.json { render::json(&page)? } else { policy_table(&page) }))
     }
 }

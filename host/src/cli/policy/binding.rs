@@ -80,12 +80,15 @@ pub(super) struct OfScope {
 pub(super) struct Rollback {
     /// The tenant, or '*'
     tenant: PolicyScope,
-    /// The generation's number [default: the one before the current one]
+    /// The generation's number [default: the one that served before; so doing it twice goes back and forth]
     #[arg(long, value_name = "NUMBER")]
     to: Option<u64>,
     /// Only if this generation is current
     #[arg(long, value_name = "NUMBER")]
     expect: Option<u64>,
+    /// Let a rollout of another generation go on; otherwise it is given up
+    #[arg(long)]
+    keep_rollout: bool,
     /// Why
     #[arg(long)]
     reason: String,
@@ -204,7 +207,8 @@ fn said(desk: &Desk, scope: &PolicyScope, number: Option<u64>, said: &str) -> Re
 
 impl Rollback {
     pub(super) async fn run(self, desk: &Desk) -> Result<Answer, Error> {
-        let order = RollBack { to: self.to, expected: self.expect, reason: self.reason };
+        let (to, expected, keep_rollout) = (self.to, self.expect, self.keep_rollout);
+        let order = RollBack { to, expected, keep_rollout, reason: self.reason };
         let generation = desk.policies.roll_back(&desk.caller, &self.tenant, order).await?;
         if desk.json {
             return Ok(Answer::ok(render::json(&PolicyGeneration::from(&generation))?));

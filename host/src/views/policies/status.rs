@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Policy, PolicyAct, PolicyCeiling, PolicyGeneration, PolicyRollout};
+use super::{Policy, PolicyAct, PolicyCeiling, PolicyGeneration, PolicyLimits, PolicyRollout};
 use crate::model::{PolicyChange, PolicyScope};
 use crate::policies::{Replica, ScopeStatus};
 use crate::views::text;
@@ -29,6 +29,19 @@ pub struct PolicyStatus {
     pub replicas: Vec<PolicyReplica>,
     /// What the scope's ceiling allows, be it its own or everybody's.
     pub ceiling: PolicyCeiling,
+    /// What the current generation may do today: what it was bound with, cut to the ceiling.
+    pub effective: Option<PolicyEffective>,
+    /// Why what the store says of the scope cannot be read; hosts keep to what they serve.
+    pub problem: Option<String>,
+}
+
+/// What a generation may do today.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct PolicyEffective {
+    /// What bounds its runs, as far as that is less than what each host allows.
+    pub limits: PolicyLimits,
+    /// What it may import and do.
+    pub grants: Vec<String>,
 }
 
 /// What one host says of a scope.
@@ -77,6 +90,11 @@ impl PolicyStatus {
             revoked: state.map(|state| state.revoked.clone()).unwrap_or_default(),
             replicas: status.replicas.iter().map(PolicyReplica::from).collect(),
             ceiling: (&status.ceiling).into(),
+            effective: status.effective.as_ref().map(|effective| PolicyEffective {
+                limits: (&effective.limits).into(),
+                grants: effective.grants.iter().map(text).collect(),
+            }),
+            problem: status.problem.clone(),
         }
     }
 }

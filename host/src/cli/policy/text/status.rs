@@ -19,7 +19,11 @@ pub fn status_table(all: &[PolicyStatus]) -> String {
         let by = |show: fn(&PolicyGeneration) -> String| current.map_or_else(|| "-".to_owned(), show);
         table.add_row([
             status.scope.clone(),
-            current.map_or_else(|| "-".to_owned(), |current| standing(status, current)),
+            match (current, &status.problem) {
+                (_, Some(_)) => "failed".to_owned(),
+                (Some(current), None) => standing(status, current),
+                (None, None) => "-".to_owned(),
+            },
             status
                 .policy
                 .as_ref()
@@ -44,7 +48,10 @@ fn standing(status: &PolicyStatus, generation: &PolicyGeneration) -> String {
 /// How many of the hosts serve what they should.
 fn hosts(status: &PolicyStatus) -> String {
     let wanted = status.current.as_ref().map(|current| &current.generation);
-    let is_right = |host: &&PolicyReplica| wanted.is_none() || host.serves.as_ref() == wanted;
+    let is_right = |host: &&PolicyReplica| match wanted {
+        Some(_) => host.serves.as_ref() == wanted,
+        None => status.problem.is_none(),
+    };
     format!("{} of {}", status.replicas.iter().filter(is_right).count(), status.replicas.len())
 }
 
@@ -55,6 +62,10 @@ fn mode(rollout: &PolicyRollout) -> String {
 /// What serves one scope, on which host.
 pub fn status_text(status: &PolicyStatus) -> String {
     let mut text = match (&status.current, &status.policy) {
+        (None, _) if status.problem.is_some() => {
+            let problem = bounded_text(status.problem.as_deref().unwrap_or_default(), SENTENCE);
+            format!("{} FAILED: {problem}\n  each host keeps to what it serves\n", status.scope)
+        }
         (None, _) => format!("{} has no binding of its own\n", status.scope),
         (Some(current), policy) => {
             let named = policy.as_ref().map(|policy| format!("{}@{}", policy.name, policy.version));
@@ -80,6 +91,7 @@ pub fn status_text(status: &PolicyStatus) -> String {
     }
     text += &status.rollout.as_ref().map(rollout_lines).unwrap_or_default();
     text += &ceiling_lines(&status.ceiling);
+    text += &effective_lines(status);
     let mut table = table(&["  HOST", "SERVES", "READY", "PROBLEM"]);
     for host in &status.replicas {
         let ready: Vec<_> = host.ready.iter().map(ToString::to_string).collect();
@@ -106,6 +118,20 @@ fn generation_lines(generation: &PolicyGeneration) -> String {
     );
     text += &limit_line(limits).map(|limits| format!("  limits   {limits}\n")).unwrap_or_default();
     text += &setting_lines(settings);
+    text
+}
+
+/// Where the ceiling leaves less than the generation was bound with.
+fn effective_lines(status: &PolicyStatus) -> String {
+    let (Some(current), Some(effective)) = (&status.current, &status.effective) else { return String::new() };
+    let mut text = String::new();
+    if effective.grants != current.grants {
+        let _ = writeln!(text, "  today    only {}", listed(&effective.grants));
+    }
+    if effective.limits != current.limits {
+        let limits = limit_line(&effective.limits).unwrap_or_default();
+        let _ = writeln!(text, "  today    only {limits}");
+    }
     text
 }
 
