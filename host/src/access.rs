@@ -1,12 +1,18 @@
-//! Who may do what, how callers show who they are, and the trail of what they did. Whoever changes something for a
+//! Who may do what, how much of it, how callers show who they are, and the trail of what they did. Whoever changes something for a
 //! caller asks [`permit`] first, and does it through the [`Trail`].
 
 mod action;
+mod pace;
+mod pruning;
+mod rotation;
 mod tokens;
 mod trail;
 mod verification;
 
 pub use action::{Action, Denied, permit};
+pub use pace::{Pace, Place, Places};
+pub use pruning::PruneError;
+pub use rotation::Rotation;
 pub use tokens::{NewToken, Secret, TokenError, TokenName, Tokens};
 pub use trail::{Deed, Failure, Trail, Unrecorded};
 pub use verification::{Anchor, Break, Flaw, InvalidAnchor, Verification};

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::access::{Action, Caller, Denied, Failure, Trail, Unrecorded, permit};
 use crate::admission::{Admission, Refusal};
 use crate::model::{
-    GenerationId, InvalidId, PolicyArtifact, PolicyDigest, PolicyName, PolicyScope, PolicyVersion, Signed, TenantId,
-    bounded_text,
+    BindingSpec, GenerationId, InvalidId, PolicyArtifact, PolicyDigest, PolicyName, PolicyPlace, PolicyScope,
+    PolicyVersion, Signed, TenantId, bounded_text,
 };
 use crate::ports::{
     AccessStore, AddPolicyError, Clock, GenerationStore, PolicyFilter, PolicyStore, StoreError, SwapError,
@@ -27,6 +27,7 @@ mod gate;
 mod readiness;
 mod rollout;
 mod rules;
+mod sight;
 mod swap;
 
 pub use authority::{AuthorityChange, LimitChange};
@@ -37,7 +38,7 @@ pub use gate::{SafetyGate, Scenarios, Unsafe};
 pub use readiness::Replica;
 pub use rollout::RolloutOrder;
 pub use rules::ScopeRules;
-pub use swap::{Revoked, RollBack, ScopeStatus};
+pub use swap::{Effective, Revoked, RollBack, ScopeStatus};
 
 /// What policies are compiled against.
 pub const ABI: &str = "galaxy:rtmanager@0.1.0";
@@ -203,9 +204,9 @@ impl Failure for Error {
             Self::Refused(_) => "policy_refused",
             Self::Unsafe(Unsafe::Policy { .. }) => "policy_unsafe",
             Self::Unsafe(Unsafe::Unchecked(_)) => "service_unavailable",
-            Self::Add(AddPolicyError::VersionTaken { .. } | AddPolicyError::KnownAs(_)) => "conflict",
+            Self::Add(AddPolicyError::VersionTaken { .. }) => "conflict",
             Self::Signature { .. } => "signature_required",
-            Self::Downgrade { .. } => "version_too_low",
+            Self::Downgrade { .. } | Self::Swap(SwapError::Downgrade { .. }) => "version_too_low",
             Self::Authority(_) => "authority_not_accepted",
             Self::NotReady { .. } => "not_ready",
             Self::Swap(SwapError::Conflict { .. } | SwapError::Revoked(_) | SwapError::Rollout(_)) => "conflict",
@@ -235,11 +236,22 @@ impl Policies {
     /// Finds a policy that a scope may be bound to.
     async fn artifact(&self, scope: &PolicyScope, policy: &PolicyId) -> Result<PolicyArtifact, Error> {
         let found = match policy {
-            PolicyId::Digest(digest) => self.0.policies.get(digest).await?,
+            PolicyId::Digest(digest) => nearest(self.0.policies.named(digest).await?, scope.tenant()),
             PolicyId::Version(name, version) => self.version(scope.tenant(), name, version).await?,
         };
-        let may = |artifact: &PolicyArtifact| artifact.owner.is_none() || artifact.owner.as_ref() == scope.tenant();
-        found.filter(may).ok_or_else(|| Error::NotFound(format!("policy {policy} that {scope} may be bound to")))
+        found.ok_or_else(|| Error::NotFound(format!("policy {policy} that {scope} may be bound to")))
+    }
+
+    /// The policy of what is bound: as it was called then, or else what its component is called; none if the scope may
+    /// not be bound to it (any more).
+    async fn policy_of(&self, scope: &PolicyScope, spec: &BindingSpec) -> Result<Option<PolicyArtifact>, StoreError> {
+        let named = self.0.policies.named(&spec.digest).await?;
+        let is_it = |policy: &PolicyArtifact| match &spec.called {
+            Some((name, version)) => (&policy.name, &policy.version) == (name, version),
+            None => true,
+        };
+        let so_called = named.iter().filter(|policy| is_it(policy)).cloned().collect();
+        Ok(nearest(so_called, scope.tenant()).or_else(|| nearest(named, scope.tenant())))
     }
 
     /// A tenant's own before the platform's of the same name and version.
@@ -250,14 +262,13 @@ impl Policies {
         version: &PolicyVersion,
     ) -> Result<Option<PolicyArtifact>, StoreError> {
         let filter = PolicyFilter { visible_to: tenant.cloned(), name: Some(name.clone()) };
-        let (mut found, mut after): (Option<PolicyArtifact>, Option<PolicyDigest>) = (None, None);
+        let (mut found, mut after): (Option<PolicyArtifact>, Option<PolicyPlace>) = (None, None);
         loop {
             let page = self.0.policies.list(&filter, after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(found) };
-            after = Some(last.digest.clone());
+            after = Some(last.place());
             let mut named = page.into_iter().filter(|artifact| artifact.version == *version);
-            let own = |artifact: &PolicyArtifact| artifact.owner.as_ref() == tenant || artifact.owner.is_none();
-            if let Some(better) = named.rfind(own) {
+            if let Some(better) = named.rfind(|artifact| artifact.is_open_to(tenant)) {
                 found = Some(better);
             }
         }
@@ -285,11 +296,18 @@ impl Policies {
     }
 }
 
+/// Of what a component is called what a tenant may be bound to: its own before the platform's, and what stands later in
+/// lists before what stands earlier.
+fn nearest(named: Vec<PolicyArtifact>, tenant: Option<&TenantId>) -> Option<PolicyArtifact> {
+    let open = named.into_iter().filter(|policy| policy.is_open_to(tenant));
+    open.max_by_key(|policy| (policy.owner.is_some(), policy.place()))
+}
+
 /// Whether a caller may see a scope at all: another tenant's is as if it were not there.
 fn may_see(caller: &Caller, scope: &PolicyScope) -> Result<(), Error> {
-    permit(caller, &Action::ReadPolicies(scope.clone())).map_err(|denied| match scope.tenant() {
-        Some(tenant) if !caller.sees(tenant) => Error::NotFound(format!("tenant {tenant}")),
-        _ => denied.into(),
+    permit(caller, &Action::ReadPolicies(scope.clone())).map_err(|denied| match sight::is_anothers(caller, scope) {
+        true => Error::NotFound(format!("tenant {scope}")),
+        false => denied.into(),
     })
 }
 

@@ -53,11 +53,27 @@ pub(crate) fn check(found: &fs::Metadata, may_own: impl Fn(u32, u32) -> bool) ->
 /// Reads a file of ours, `longest` bytes of it at most.
 pub(crate) fn read(path: &Path, longest: u64, may_own: impl Fn(u32, u32) -> bool) -> Result<Vec<u8>, Refusal> {
     // What is checked is what is read, even if somebody swaps the file in between.
-    let file = fs::File::open(path)?;
-    check(&file.metadata()?, may_own)?;
+    let file = open(path)?;
+    check(&regular(file.metadata()?)?, may_own)?;
     let mut bytes = Vec::new();
     file.take(longest).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Opens the file itself, not what a link points at, which somebody else may choose; and does not wait for whoever may
+/// write into it, should it be a pipe.
+fn open(path: &Path) -> io::Result<fs::File> {
+    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => {
+            io::Error::new(error.kind(), "it is a symbolic link, and those are not followed to secrets")
+        }
+        _ => error,
+    })
+}
+
+fn regular(found: fs::Metadata) -> io::Result<fs::Metadata> {
+    if found.is_file() { Ok(found) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")) }
 }
 
 /// Makes a file of one line, and its directory, unless it is there: linked into place whole, so that nobody reads half a

@@ -8,11 +8,11 @@ mod access;
 mod policies;
 mod reconciliation;
 
-pub use access::{AuditedAction, BrokenLink, MadeToken, NamedToken, TrailVerification};
+pub use access::{AuditedAction, BrokenLink, MadeToken, NamedToken, PrunedTrail, TrailVerification};
 pub use policies::{
     BoundPolicy, CheckedComponent, Policy, PolicyAct, PolicyAuthority, PolicyCeiling, PolicyDetail, PolicyDiff,
-    PolicyDivergence, PolicyExamination, PolicyGeneration, PolicyHistoryEntry, PolicyLimitChange, PolicyLimits,
-    PolicyReplica, PolicyRevocation, PolicyRollout, PolicyRules, PolicySigner, PolicyStatus,
+    PolicyDivergence, PolicyEffective, PolicyExamination, PolicyGeneration, PolicyHistoryEntry, PolicyLimitChange,
+    PolicyLimits, PolicyReplica, PolicyRevocation, PolicyRollout, PolicyRules, PolicySigner, PolicyStatus,
 };
 pub use reconciliation::{ContainerFinding, OrphanKind, Reconciliation};
 

@@ -9,8 +9,12 @@
     reason = "test code"
 )]
 
+#[path = "access/databases.rs"]
+mod databases;
 #[path = "access/permissions.rs"]
 mod permissions;
+#[path = "access/pruning.rs"]
+mod pruning;
 #[path = "access/site.rs"]
 mod site;
 #[path = "access/tampering.rs"]

@@ -173,6 +173,20 @@ async fn the_cage_is_closed_before_the_component_is_read() {
 }
 
 #[tokio::test]
+async fn what_the_parent_left_open_is_not_open_in_the_cage() {
+    // The shell opens it without the mark that would close it at the start of a program.
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    let leaking = script(&format!("exec 7<{} 9>&1; exec {PROGRAM} \"$@\"", secret.path().display()));
+    let mut child = Caged::start(leaking.0.to_str().unwrap(), 2 << 30);
+    until(|| child.status("Seccomp") == "2").await;
+    let open = std::fs::read_dir(format!("/proc/{}/fd", child.0.id())).unwrap();
+    let mut open: Vec<_> = open.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    open.sort();
+    assert_eq!(open, ["0", "1", "2"]);
+    assert!(child.feed(DEFAULT_POLICY).len() > DEFAULT_POLICY.len());
+}
+
+#[tokio::test]
 async fn a_cage_that_cannot_be_closed_compiles_nothing() {
     // Less than the cage sets, and without the right to set more.
     let confined = format!("ulimit -v 1000000; exec {PROGRAM} \\\"\\$@\\\"");

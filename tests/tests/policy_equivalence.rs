@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rtmanager::model::{
     ApiToken, AuditEvent, Ceiling, Divergence, DivergenceKind, Fence, GenerationId, PolicyArtifact, PolicyDigest,
-    PolicyName, PolicyRef, PolicyScope, PolicyVersion, Revocation, Role, Rollout, RolloutCounts, RolloutGoal,
-    RolloutMode, Serving, Status, TrustedKey,
+    PolicyName, PolicyPlace, PolicyRef, PolicyScope, PolicyVersion, Revocation, Role, Rollout, RolloutCounts,
+    RolloutGoal, RolloutMode, Serving, Status, TrustedKey,
 };
 use rtmanager::ports::{PolicyFilter, StatusChange, StoreError, SwapError, SwapKind};
 use rtmanager_tests::contracts::fixture::{
@@ -144,11 +144,13 @@ async fn take(stores: &Stores, step: &Step) -> String {
             format!("{:?}", policies.add(&policy, &[*of]).await)
         }
         Step::Sign { bytes: of, envelope } => {
-            format!("{:?}", policies.add_signature(&bytes(*of), &envelope.to_string()).await.unwrap())
+            let whose = (envelope % 2 == 1).then(|| owner(0));
+            format!("{:?}", policies.add_signature(whose.as_ref(), &bytes(*of), &envelope.to_string()).await.unwrap())
         }
         Step::List { visible_to, name: called, after, limit } => {
             let filter = PolicyFilter { visible_to: visible_to.map(owner), name: called.map(name) };
-            format!("{:?}", policies.list(&filter, after.map(bytes).as_ref(), (*limit).into()).await.unwrap())
+            let after = after.map(|of| PolicyPlace { name: name(of % 2), version: version(of % 3), owner: None });
+            format!("{:?}", policies.list(&filter, after.as_ref(), (*limit).into()).await.unwrap())
         }
         Step::Stage { scope, version } => {
             let staged = generations.stage(&scope_of(*scope), &spec(VERSIONS[usize::from(*version)]), &signed(1)).await;
@@ -228,6 +230,7 @@ async fn take(stores: &Stores, step: &Step) -> String {
                 created_by: "ada".to_owned(),
                 expires_at: None,
                 revoked_at: None,
+                last_used_at: None,
             };
             let added = access.add_token(&token).await.unwrap();
             format!("{added:?} {:?}", access.token(&token.hash).await.unwrap())
@@ -284,15 +287,18 @@ async fn everything(stores: &Stores) -> String {
         for number in 1..5 {
             divergences.push(generations.divergences(&of, number, 100).await.unwrap());
         }
-        let state = generations.state(&of).await.unwrap();
+        let state = (generations.state(&of).await.unwrap(), generations.unused(&of).await.unwrap());
         told.push(format!("{:#?}", (state, history, reports, marks, divergences, access.keys(&of).await.unwrap())));
     }
-    let (_, changed) = generations.changed_since(0).await.unwrap();
+    let changed = generations.changed_since(0).await.unwrap().states;
     let revocations = generations.revocations(100).await.unwrap();
     let listed = policies.list(&PolicyFilter::default(), None, 100).await.unwrap();
     let mut signatures = Vec::new();
     for number in 0..6 {
-        signatures.push(policies.signatures(&bytes(number)).await.unwrap());
+        signatures
+            .push(policies.named(&bytes(number)).await.map(|named| format!("{named:?}")).map(|it| vec![it]).unwrap());
+        signatures.push(policies.signatures(None, &bytes(number)).await.unwrap());
+        signatures.push(policies.signatures(Some(&owner(0)), &bytes(number)).await.unwrap());
     }
     let rules = (access.tokens().await.unwrap(), access.ceilings().await.unwrap());
     told.push(format!("{:#?}", (changed, revocations, listed, signatures, rules)));

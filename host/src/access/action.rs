@@ -8,18 +8,20 @@ use crate::model::{PolicyScope, Role, TenantId};
 /// Everything that a caller can do. A component's owner is none if it is the platform's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Probe, read metrics and the interface's description.
+    /// Probe, and read the interface's description.
     Observe,
     /// See runtimes, their explanations and the operation log. A tenant sees its own; the others' are not there for it.
     ReadRuntimes,
     /// Register, clean up, hold and release, unpark.
     ChangeRuntimes,
-    /// See what concerns all tenants at once: pauses, orphans.
+    /// See what concerns all tenants at once: pauses, orphans, metrics, the hosts and what each needs.
     ReadPlatform,
     /// Pause and resume the sweeper.
     Pause,
     /// See the generations of a scope: current ones, history, rollouts; and its ceiling and keys.
     ReadPolicies(PolicyScope),
+    /// See the values of a scope's settings, which may be secrets, beside their names.
+    ReadSettings(PolicyScope),
     /// Bind, roll out and back, and revoke generations of a scope.
     ChangePolicies(PolicyScope),
     /// See and fetch a component.
@@ -35,10 +37,12 @@ pub enum Action {
     SetCeiling,
     /// Say which keys scopes trust.
     ManageKeys,
-    /// Make, list and revoke tokens.
+    /// Make, list, replace and revoke tokens.
     ManageTokens,
     /// Read and check the trail.
     ReadAudit,
+    /// Take the trail's oldest links away.
+    PruneAudit,
 }
 
 /// Which tenants' tokens may.
@@ -66,7 +70,7 @@ impl Action {
             Self::ReadPlatform => (STAFF, Tenants::No),
             Self::Pause => (OPERATORS, Tenants::No),
             Self::ReadPolicies(scope) => (STAFF, of(scope.tenant())),
-            Self::ChangePolicies(scope) => (ADMIN, of(scope.tenant())),
+            Self::ReadSettings(scope) | Self::ChangePolicies(scope) => (ADMIN, of(scope.tenant())),
             // What is the platform's, every tenant may bind.
             Self::ReadPolicy(None) => (STAFF, Tenants::Own),
             Self::ReadPolicy(Some(owner)) => (STAFF, Tenants::Of(owner)),
@@ -76,7 +80,7 @@ impl Action {
             Self::RevokePolicy => (ADMIN, Tenants::No),
             Self::SetCeiling | Self::ManageKeys => (ADMIN, Tenants::No),
             Self::ManageTokens => (ADMIN, Tenants::No),
-            Self::ReadAudit => (ADMIN, Tenants::No),
+            Self::ReadAudit | Self::PruneAudit => (ADMIN, Tenants::No),
         }
     }
 

@@ -101,6 +101,12 @@ pub enum TokenError {
     /// There is none of this name.
     #[error("there is no token {0:?}")]
     NotFound(String),
+    /// It opens nothing any more, so nothing can take its place.
+    #[error("token {0:?} is revoked or past its end: make another")]
+    Ended(String),
+    /// A name is none.
+    #[error("{0}")]
+    Name(&'static str),
     /// It would never open anything.
     #[error("this token would be past its end already")]
     Expired,
@@ -116,9 +122,9 @@ impl Failure for TokenError {
     fn code(&self) -> &str {
         match self {
             Self::Denied(_) => "forbidden",
-            Self::NameTaken(_) => "conflict",
+            Self::NameTaken(_) | Self::Ended(_) => "conflict",
             Self::NotFound(_) => "not_found",
-            Self::Expired => "invalid_request",
+            Self::Expired | Self::Name(_) => "invalid_request",
             Self::Unrecorded(_) | Self::Randomness(_) => "service_unavailable",
             Self::Store(error) => error.code(),
         }
@@ -132,10 +138,10 @@ impl Failure for TokenError {
 /// The tokens of the REST interface.
 #[derive(Clone)]
 pub struct Tokens {
-    store: Arc<dyn AccessStore>,
-    trail: Trail,
-    clock: Arc<dyn Clock>,
-    randomness: Arc<dyn Randomness>,
+    pub(super) store: Arc<dyn AccessStore>,
+    pub(super) trail: Trail,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) randomness: Arc<dyn Randomness>,
 }
 
 impl Tokens {
@@ -159,7 +165,16 @@ impl Tokens {
         let secret = Secret::draw(&*self.randomness)?;
         let NewToken { name: TokenName(name), role, expires_at } = new;
         let (hash, created_by) = (secret.hash(), caller.actor.clone());
-        let token = ApiToken { name, hash, role, created_at: now, created_by, expires_at, revoked_at: None };
+        let token = ApiToken {
+            name,
+            hash,
+            role,
+            created_at: now,
+            created_by,
+            expires_at,
+            revoked_at: None,
+            last_used_at: None,
+        };
         let deed = Deed::new("token.create", &token.name).with("role", token.role.to_string());
         let deed = deed.with("expires_at", token.expires_at.map(|end| end.to_string()));
         let (store, added) = (self.store.clone(), token.clone());
@@ -185,11 +200,23 @@ impl Tokens {
         self.trail.audited(caller, Deed::new("token.revoke", name), revoking).await
     }
 
-    /// Who shows this; none if it opens nothing (any more). Whatever is wrong with a secret, the work is the same: one
+    /// The time by which tokens end.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Who shows this; none if it opens nothing (any more). That it is used is noted now and then. Whatever is wrong with a secret, the work is the same: one
     /// look by its hash, from which nothing can be learnt of other secrets.
     pub async fn verify(&self, secret: &Secret) -> Result<Option<Caller>, StoreError> {
         let found = self.store.token(&secret.hash()).await?;
-        let valid = found.filter(|token| token.is_valid(self.clock.now()));
-        Ok(valid.map(|token| Caller { actor: format!("token:{}", token.name), role: token.role }))
+        let now = self.clock.now();
+        let Some(token) = found.filter(|token| token.is_valid(now)) else { return Ok(None) };
+        if token.use_is_news(now)
+            && let Err(error) = self.store.note_token_used(&token.name, now).await
+        {
+            // It opens what it opens all the same.
+            tracing::warn!(token = token.name, %error, "that a token was used was not noted");
+        }
+        Ok(Some(Caller { actor: format!("token:{}", token.name), role: token.role }))
     }
 }

@@ -10,6 +10,8 @@ use super::Caller;
 use crate::model::{AuditEntry, AuditEvent, Timestamp, bounded_text};
 use crate::ports::{AuditLog, Clock, StoreError};
 
+/// What an order that was denied is recorded as.
+const DENIED: &str = "access.denied";
 /// Longest subject, and text in the detail, before control characters are escaped.
 const TEXT: usize = 1_024;
 /// Longest detail; of a longer one the hash stands there.
@@ -99,7 +101,7 @@ pub struct Unrecorded(#[source] pub StoreError);
 /// The trail of what admins and operators do.
 #[derive(Clone)]
 pub struct Trail {
-    log: Arc<dyn AuditLog>,
+    pub(super) log: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
 }
 
@@ -140,6 +142,12 @@ impl Trail {
         }
     }
 
+    /// Records an order that was denied, with what it would have needed. Nothing came of it, so a failure to record it
+    /// is only logged.
+    pub async fn denied(&self, caller: &Caller, order: String, needs: Option<String>) {
+        self.note(caller, &Deed::new(DENIED, order).with("code", "forbidden").with("needs", needs)).await;
+    }
+
     /// Entries from this sequence number on, oldest first.
     pub async fn read(&self, from: u64, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         self.log.read(from, limit).await
@@ -148,7 +156,7 @@ impl Trail {
     /// Beside a failure that somebody is told of already, so a failure to record it is only logged.
     async fn note(&self, caller: &Caller, deed: &Deed) {
         if let Err(error) = self.append(caller, deed).await {
-            tracing::error!(action = deed.action, subject = deed.subject, %error, "that it failed was not recorded");
+            tracing::error!(action = deed.action, subject = deed.subject, %error, "that it failed or was denied was not recorded");
         }
     }
 

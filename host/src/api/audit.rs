@@ -1,22 +1,27 @@
-//! The trail: read, and checked.
+//! The trail: read, checked, pruned.
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use super::input::{Parameters, page_length, parsed};
+use super::caller::CallerOf;
+use super::input::{Body, Parameters, page_length, parsed};
 use super::problem::Problem;
 use super::routes::Routes;
 use super::{Failures, Services};
 use crate::access::Action;
-use crate::views::{AuditedAction, Page, TrailVerification};
+use crate::model::Timestamp;
+use crate::views::{AuditedAction, Page, PrunedTrail, TrailVerification};
 
 pub(super) fn routes() -> Routes {
-    Routes::default().with(Action::ReadAudit, routes!(list)).with(Action::ReadAudit, routes!(verify))
+    Routes::default()
+        .with(Action::ReadAudit, routes!(list))
+        .with(Action::ReadAudit, routes!(verify))
+        .with(Action::PruneAudit, routes!(prune))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -58,4 +63,29 @@ async fn verify(
 ) -> Result<Json<TrailVerification>, Problem> {
     let found = services.trail.verify(parsed(asked.head.as_deref())?).await?;
     Ok(Json(TrailVerification::from(&found)))
+}
+
+/// What to take away of the trail.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PruneOrder {
+    /// Every link from before this time, in RFC 3339, up to the first that is not.
+    before: String,
+}
+
+/// Takes the trail's oldest links away, once the whole of it was verified, and leaves one that vouches for where it begins.
+#[utoipa::path(post, path = "/api/v1/audit/pruning", tag = "audit", request_body = PruneOrder,
+    responses((status = 200, description = "What was taken away.", body = PrunedTrail), Failures))]
+async fn prune(
+    State(services): State<Arc<Services>>,
+    Extension(caller): CallerOf,
+    Body(order): Body<PruneOrder>,
+) -> Result<Json<PrunedTrail>, Problem> {
+    let before: Timestamp =
+        order.before.parse().map_err(|_| Problem::invalid_request("before must be a time, in RFC 3339"))?;
+    let Some(through) = services.trail.last_before(before).await? else {
+        return Ok(Json(PrunedTrail { links: 0, through: None }));
+    };
+    let links = services.trail.prune(&caller, through).await?;
+    Ok(Json(PrunedTrail { links, through: Some(through.to_string()) }))
 }

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tracing::Instrument as _;
 
 use super::Services;
+use super::allowance::Network;
 use super::problem::Problem;
 use crate::ports::Randomness;
 use crate::telemetry::TraceContext;
@@ -27,8 +28,11 @@ pub(super) enum Peer {
         /// The user's id.
         uid: u32,
     },
-    /// Somebody who has to show the token.
-    Tcp,
+    /// Somebody who has to show a token.
+    Tcp {
+        /// From where.
+        network: Network,
+    },
 }
 
 /// Names a request in logs, answers and the operation log.

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::Services;
+use super::caller::CallerOf;
 use super::problem::Problem;
 use super::routes::Routes;
-use crate::access::Action;
+use crate::access::{Action, permit};
 
 /// A check that takes longer has failed: whoever probes us will not wait either.
 const CHECK_TIME: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .with(Action::Observe, routes!(healthz))
         .with(Action::Observe, routes!(readyz))
-        .with(Action::Observe, routes!(metrics))
+        .with(Action::ReadPlatform, routes!(metrics))
 }
 
 /// That the process answers.
@@ -40,7 +41,7 @@ struct Health {
 struct Readiness {
     /// Whether every check passed.
     ready: bool,
-    /// The checks: the store, the leases and each engine.
+    /// The checks: the store, the leases and each engine. None are shown to tenants.
     checks: Vec<Check>,
 }
 
@@ -66,7 +67,7 @@ async fn healthz() -> Json<Health> {
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200, description = "Ready.", body = Readiness),
               (status = 503, description = "Something that is needed does not answer.", body = Readiness)))]
-async fn readyz(State(services): State<Arc<Services>>) -> Response {
+async fn readyz(State(services): State<Arc<Services>>, Extension(caller): CallerOf) -> Response {
     let mut running = JoinSet::new();
     let records = services.ports.records.clone();
     running.spawn(check("store".to_owned(), async move { records.ping().await.map_err(|error| error.to_string()) }));
@@ -80,6 +81,7 @@ async fn readyz(State(services): State<Arc<Services>>) -> Response {
     let mut checks = running.join_all().await;
     checks.sort_by(|a, b| b.name.cmp(&a.name));
     let ready = checks.iter().all(|check| check.ok);
+    checks.retain(|_| permit(&caller, &Action::ReadPlatform).is_ok());
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, checks })).into_response()
 }

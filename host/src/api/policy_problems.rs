@@ -1,5 +1,7 @@
 //! Why something was not done to a policy, as callers see it.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +26,9 @@ pub struct Particulars {
     pub waiting: Option<Vec<String>>,
 }
 
+/// About what an examination takes.
+const EXAMINATION: Duration = Duration::from_secs(1);
+
 /// Whether a request has a component examined, which may take minutes.
 pub(super) fn examines(method: &Method, path: &str) -> bool {
     let is_upload = path == "/api/v1/policies";
@@ -40,6 +45,7 @@ impl From<Error> for Problem {
             Error::Store(error) | Error::Add(AddPolicyError::Store(error)) | Error::Swap(SwapError::Store(error)) => {
                 error.into()
             }
+            Error::Busy(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string()).after(EXAMINATION),
             refused => Self {
                 more: particulars(&refused).map(Box::new),
                 ..Self::new(status(refused.code()), refused.code(), said(&refused))
@@ -62,7 +68,6 @@ fn status(code: &str) -> StatusCode {
         "not_found" => StatusCode::NOT_FOUND,
         "policy_refused" | "policy_unsafe" | "signature_required" => StatusCode::UNPROCESSABLE_ENTITY,
         "conflict" | "version_too_low" | "authority_not_accepted" | "not_ready" => StatusCode::CONFLICT,
-        "busy" => StatusCode::TOO_MANY_REQUESTS,
         "service_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     }

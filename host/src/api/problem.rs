@@ -2,15 +2,17 @@
 
 use std::any::Any;
 use std::error::Error as _;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::policy_problems::Particulars;
-use crate::access::{TokenError, Unrecorded};
+use crate::access::{PruneError, TokenError, Unrecorded};
 use crate::lifecycle::OperationResult;
 use crate::model::{ErrorChain, ErrorCode, InvalidId};
 use crate::orders;
@@ -36,6 +38,10 @@ pub struct Problem {
     pub request_id: Box<str>,
     /// The run, if there was one.
     pub run_id: Option<String>,
+    /// In how many seconds to ask again, as the header Retry-After says, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    pub retry_after: Option<NonZeroU32>,
     /// What programs can use of it.
     #[serde(flatten)]
     #[schema(value_type = Particulars)]
@@ -52,8 +58,17 @@ impl Problem {
             detail: detail.into().into(),
             request_id: Box::default(),
             run_id: None,
+            retry_after: None,
             more: None,
         }
+    }
+
+    /// The same, with when to come again.
+    pub(super) fn after(mut self, wait: Duration) -> Self {
+        // Rounded up: who comes a moment early is refused again.
+        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+        self.retry_after = Some(NonZeroU32::MIN.saturating_add(seconds));
+        self
     }
 
     pub(super) fn invalid_request(detail: impl Into<String>) -> Self {
@@ -118,6 +133,9 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds.get().into());
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -170,11 +188,22 @@ impl From<TokenError> for Problem {
         match error {
             TokenError::Denied(denied) => denied.into(),
             TokenError::Unrecorded(error) => error.into(),
-            TokenError::NameTaken(_) => Self::conflict(error.to_string()),
+            TokenError::NameTaken(_) | TokenError::Ended(_) => Self::conflict(error.to_string()),
             TokenError::NotFound(_) => Self::not_found(error.to_string()),
-            TokenError::Expired => Self::invalid_request(error.to_string()),
+            TokenError::Expired | TokenError::Name(_) => Self::invalid_request(error.to_string()),
             TokenError::Randomness(_) => Self::unavailable(error.to_string()),
             TokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PruneError> for Problem {
+    fn from(error: PruneError) -> Self {
+        match error {
+            PruneError::Denied(denied) => denied.into(),
+            PruneError::Unrecorded(error) => error.into(),
+            PruneError::Broken(_) => Self::conflict(error.to_string()),
+            PruneError::Store(error) => error.into(),
         }
     }
 }

@@ -12,6 +12,7 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::Services;
+use super::description::complete;
 use super::problem::Problem;
 use crate::access::{Action, Caller, Denied, permit};
 use crate::model::{InvalidId, PolicyScope};
@@ -47,7 +48,7 @@ impl Routes {
         let (schemas, mut paths, methods) = routes;
         // Of any scope, for the description.
         let said = needs.action(Some("ID")).map(|action| action.needs()).unwrap_or_default();
-        paths.paths.values_mut().flat_map(operations).for_each(|operation| describe(operation, &said));
+        paths.paths.values_mut().flat_map(operations).for_each(|operation| complete(operation, &said));
         Self(self.0.routes((schemas, paths, guarded(needs, methods))))
     }
 
@@ -57,18 +58,13 @@ impl Routes {
 }
 
 /// The handlers of a path, for whoever may do this.
-pub(super) fn guarded<N: Needs>(needs: N, methods: MethodRouter<Arc<Services>>) -> MethodRouter<Arc<Services>> {
+fn guarded<N: Needs>(needs: N, methods: MethodRouter<Arc<Services>>) -> MethodRouter<Arc<Services>> {
     methods.route_layer(from_fn_with_state(needs, admit::<N>))
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem { get, put, post, delete, options, head, patch, trace, .. } = path;
     [get, put, post, delete, options, head, patch, trace].into_iter().flatten()
-}
-
-fn describe(operation: &mut Operation, roles: &str) {
-    let said = operation.description.take().unwrap_or_default();
-    operation.description = Some(format!("{said}\n\nNeeds the role {roles}.").trim_start().to_owned());
 }
 
 async fn admit<N: Needs>(

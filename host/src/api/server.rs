@@ -13,15 +13,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::allowance::Network;
 use super::caller::Peer;
 use super::socket::Socket;
 use super::token_file::{Token, TokenError};
+use crate::access::{Place, Places};
 use crate::config::{Http, Listen};
+use crate::metrics::{HttpRefusal, Metrics};
 use crate::ports::Randomness;
 
 /// After a failed accept (out of file descriptors, say): long enough not to spin, short enough not to be noticed.
@@ -57,6 +60,8 @@ enum Listener {
 pub struct Server {
     listener: Listener,
     limits: Http,
+    /// Connections by where they come from.
+    places: Places<Network>,
     pub(super) token: Option<Token>,
 }
 
@@ -71,7 +76,8 @@ impl Server {
                 (Listener::Tcp(TcpListener::bind(address).await.map_err(failed)?), Some(token))
             }
         };
-        Ok(Self { listener, limits: http.clone(), token })
+        let places = Places::new(http.max_connections_per_address.get());
+        Ok(Self { listener, limits: http.clone(), places, token })
     }
 
     /// Where it listens; with the port that was chosen if port 0 was asked for.
@@ -84,7 +90,7 @@ impl Server {
 
     /// Serves until `shutdown`, then lets requests under way finish for as long as the drain time allows.
     /// Answers whether all did.
-    pub(super) async fn serve(self, router: Router, shutdown: CancellationToken) -> bool {
+    pub(super) async fn serve(self, router: Router, metrics: Arc<Metrics>, shutdown: CancellationToken) -> bool {
         let slots = Arc::new(Semaphore::new(self.limits.max_connections.get()));
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
@@ -96,7 +102,8 @@ impl Server {
                 () = shutdown.cancelled() => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 accepted = self.accept(&router, graceful.watcher(), slot) => match accepted {
-                    Ok(connection) => drop(connections.spawn(connection)),
+                    Ok(Some(connection)) => drop(connections.spawn(connection)),
+                    Ok(None) => metrics.http_refused(HttpRefusal::Connections),
                     Err(error) => {
                         tracing::warn!(%error, "a connection was not taken");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -110,20 +117,32 @@ impl Server {
         tokio::time::timeout(drain_time, graceful.shutdown()).await.is_ok()
     }
 
-    async fn accept(&self, router: &Router, watcher: Watcher, slot: OwnedSemaphorePermit) -> io::Result<Connection> {
+    /// The next connection; none if its address has too many.
+    async fn accept(
+        &self,
+        router: &Router,
+        watcher: Watcher,
+        slot: OwnedSemaphorePermit,
+    ) -> io::Result<Option<Connection>> {
         let router = router.clone();
-        Ok(match &self.listener {
+        Ok(Some(match &self.listener {
             Listener::Unix(socket) => {
                 let (stream, _) = socket.listener.accept().await?;
                 let peer = Peer::Unix { uid: stream.peer_cred()?.uid() };
-                Box::pin(connection(stream, peer, router, self.http1(), watcher, slot))
+                Box::pin(connection(stream, peer, router, self.http1(), watcher, (slot, None)))
             }
             Listener::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Box::pin(connection(stream, Peer::Tcp, router, self.http1(), watcher, slot))
+                let network = Network::from(address.ip());
+                let Some(place) = self.places.enter(network) else {
+                    turn_away(&stream);
+                    return Ok(None);
+                };
+                let peer = Peer::Tcp { network };
+                Box::pin(connection(stream, peer, router, self.http1(), watcher, (slot, Some(place))))
             }
-        })
+        }))
     }
 
     fn http1(&self) -> http1::Builder {
@@ -144,7 +163,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     router: Router,
     http1: http1::Builder,
     watcher: Watcher,
-    slot: OwnedSemaphorePermit,
+    places: (OwnedSemaphorePermit, Option<Place<Network>>),
 ) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -154,5 +173,16 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     if let Err(error) = watcher.watch(http1.serve_connection(TokioIo::new(stream), service)).await {
         tracing::debug!(%error, "a connection ended early");
     }
-    drop(slot);
+    drop(places);
+}
+/// Says why, if that can be said without waiting.
+fn turn_away(stream: &TcpStream) {
+    const BODY: &str = r#"{"type":"about:blank","title":"Too Many Requests","status":429,"code":"too_many_requests","detail":"too many connections from this address; http.max_connections_per_address is the most"}"#;
+    let answer = format!(
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    // Whoever has so many can do without.
+    let _ = stream.try_write(answer.as_bytes());
 }

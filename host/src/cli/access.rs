@@ -1,13 +1,19 @@
 //! Tokens and the trail.
 
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
 use clap::{Subcommand, ValueEnum};
 
 use super::operate::moment;
 use super::{Answer, Error, render};
-use crate::access::{Anchor, Caller, NewToken, TokenName};
+use crate::access::{Anchor, Caller, NewToken, Rotation, TokenName, Trail};
 use crate::app::Stores;
-use crate::model::{Role, TenantId};
-use crate::views::{AuditedAction, MadeToken, NamedToken, Page, TrailVerification};
+use crate::config::parse_span;
+use crate::model::{AuditEntry, Role, TenantId, Timestamp};
+use crate::views::{AuditedAction, MadeToken, NamedToken, Page, PrunedTrail, TrailVerification};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
@@ -27,6 +33,17 @@ pub(super) enum TokenCommand {
     },
     /// Lists tokens by name, without their secrets
     List,
+    /// Makes another token in the place of one, which ends after a while, and prints its secret
+    Rotate {
+        /// The old one's name; the new one is called NAME.2, NAME.3 and so on
+        name: String,
+        /// How long the old one goes on
+        #[arg(long, default_value = "1d")]
+        overlap: String,
+        /// Until when the new one is valid [default: for as long as the old one was]
+        #[arg(long)]
+        expires: Option<String>,
+    },
     /// Revokes a token, which opens nothing from the next request on
     Revoke {
         /// Its name
@@ -57,6 +74,17 @@ pub(super) enum AuditCommand {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
+    /// Removes the oldest links, leaving one that vouches for where the trail begins
+    ///
+    /// The whole trail is verified before. What is removed can be kept in a file.
+    Prune {
+        /// Everything before this: a time such as 2026-01-01T00:00:00Z, or an age such as 365d
+        #[arg(long)]
+        before: String,
+        /// A new file to write them into first, as `audit list --json` shows them, a line each
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
+    },
     /// Walks the whole trail and names the first link that is not as it was written; then ends with 1
     Verify {
         /// A link as it was told before, by this command or in a server's log: shows a trail that was cut off, too
@@ -82,8 +110,17 @@ pub(super) async fn token(
         }
         TokenCommand::List => {
             let tokens = tokens.list(operator).await?;
-            let page = Page { items: tokens.iter().map(NamedToken::from).collect(), next: None };
+            let now = stores.clock.now();
+            let page = Page { items: tokens.iter().map(|token| NamedToken::new(token, now)).collect(), next: None };
             Ok(Answer::ok(if json { render::json(&page)? } else { render::token_table(&page) }))
+        }
+        TokenCommand::Rotate { name, overlap, expires } => {
+            let wrong = || Error::Usage(format!("--overlap is {overlap:?}, and must be a span such as 1d"));
+            let expires_at = expires.map(|text| moment("--expires", &text, stores.clock.now())).transpose()?;
+            let rotation = Rotation { overlap: parse_span(&overlap).ok_or_else(wrong)?, expires_at };
+            let (token, secret) = tokens.rotate(operator, &name, rotation).await?;
+            let made = MadeToken::new(&token, &secret);
+            Ok(Answer::ok(if json { render::json(&made)? } else { made.secret + "\n" }))
         }
         TokenCommand::Revoke { name } => {
             tokens.revoke(operator, &name).await?;
@@ -106,7 +143,12 @@ impl RoleName {
     }
 }
 
-pub(super) async fn audit(stores: &Stores, command: AuditCommand, json: bool) -> Result<Answer, Error> {
+pub(super) async fn audit(
+    stores: &Stores,
+    command: AuditCommand,
+    operator: &Caller,
+    json: bool,
+) -> Result<Answer, Error> {
     let trail = stores.trail();
     match command {
         AuditCommand::List { from, limit } => {
@@ -114,10 +156,52 @@ pub(super) async fn audit(stores: &Stores, command: AuditCommand, json: bool) ->
             let page: Page<AuditedAction> = Page::of(&rows, limit, |last| last.sequence.saturating_add(1).to_string());
             Ok(Answer::ok(if json { render::json(&page)? } else { render::audit_table(&page) }))
         }
+        AuditCommand::Prune { before, export } => {
+            let through = trail.last_before(past(&before, stores.clock.now())?).await?;
+            if let (Some(through), Some(path)) = (through, &export) {
+                self::export(&trail, through, path).await?;
+            }
+            let links = match through {
+                Some(through) => trail.prune(operator, through).await?,
+                None => 0,
+            };
+            let pruned = PrunedTrail { links, through: through.map(|through| through.to_string()) };
+            Ok(Answer::ok(if json { render::json(&pruned)? } else { render::pruned_text(&pruned) }))
+        }
         AuditCommand::Verify { head } => {
             let found = TrailVerification::from(&trail.verify(head).await?);
             let text = if json { render::json(&found)? } else { render::verification_text(&found) };
             Ok(Answer { text, status: u8::from(!found.intact) })
         }
     }
+}
+
+/// Links written at a time.
+const PAGE: u32 = 500;
+
+/// A time that has been, or an age.
+fn past(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
+    let before = parse_span(text).map(|age| now.saturating_sub(age)).map_or_else(|| text.parse(), Ok);
+    let wrong = "must be a time such as 2026-01-01T00:00:00Z or an age such as 365d";
+    before.map_err(|_| Error::Usage(format!("--before is {text:?}, and {wrong}")))
+}
+
+/// Writes the links up to this one into a file that is not there yet, and that only its owner can read.
+async fn export(trail: &Trail, through: Anchor, path: &Path) -> Result<(), Error> {
+    let failed = |source: io::Error| Error::File { path: path.to_owned(), source };
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let (mut file, mut next) = (BufWriter::new(file), 1);
+    loop {
+        let page = trail.read(next, PAGE).await?;
+        let links: Vec<_> = page.iter().take_while(|link| link.sequence <= through.sequence).collect();
+        let Some(last) = links.last() else { break };
+        next = last.sequence.saturating_add(1);
+        links.iter().try_for_each(|link| write_line(&mut file, link)).map_err(failed)?;
+    }
+    file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all()).map_err(failed)
+}
+
+fn write_line(file: &mut BufWriter<File>, link: &AuditEntry) -> io::Result<()> {
+    serde_json::to_writer(&mut *file, &AuditedAction::from(link))?;
+    file.write_all(b"\n")
 }

@@ -3,6 +3,9 @@
 //! a file, a socket or a process, run a program, look into another process, or make memory executable.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::RawFd;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use seccompiler::{
@@ -17,9 +20,14 @@ pub(super) const THREADS: u32 = 4;
 /// Standard input, output and error are open; nothing else can be.
 const OPEN_FILES: u64 = 3;
 
+/// What this process has open, by number.
+const DESCRIPTORS: &str = "/proc/self/fd";
+
 /// The cage cannot be closed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CageError {
+    #[error("cannot close what was inherited: {0}")]
+    Inherited(#[from] io::Error),
     #[error("cannot limit {0}: {1}")]
     Limit(&'static str, rustix::io::Errno),
     #[error("cannot filter system calls: {0}")]
@@ -30,6 +38,7 @@ pub(super) enum CageError {
 
 /// Closes the cage around this thread and all that it starts. There is no way back.
 pub(super) fn enter(order: &CompileOrder) -> Result<(), CageError> {
+    close_inherited()?;
     limit("core files", Resource::Core, 0)?;
     limit("file sizes", Resource::Fsize, 0)?;
     limit("open files", Resource::Nofile, OPEN_FILES)?;
@@ -37,6 +46,39 @@ pub(super) fn enter(order: &CompileOrder) -> Result<(), CageError> {
     limit("CPU time", Resource::Cpu, order.cpu_seconds)?;
     // Sets no_new_privs as well.
     Ok(seccompiler::apply_filter(&filter()?)?)
+}
+
+/// A limit of open files closes none, and whoever started our parent may have left it something that it never closed.
+fn close_inherited() -> io::Result<()> {
+    inherited()?.into_iter().for_each(close);
+    match inherited()?.len() {
+        0 => Ok(()),
+        more => Err(io::Error::other(format!("{more} descriptors stay open"))),
+    }
+}
+
+/// What is open beside standard input, output and error.
+fn inherited() -> io::Result<Vec<RawFd>> {
+    let number = |entry: io::Result<fs::DirEntry>| {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.parse().ok());
+        number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a descriptor without a number"))
+    };
+    let mut open: Vec<RawFd> = fs::read_dir(DESCRIPTORS)?.map(number).collect::<io::Result<_>>()?;
+    open.retain(|fd| u64::try_from(*fd).is_ok_and(|fd| fd >= OPEN_FILES));
+    // But for the one by which they were listed, which is closed again.
+    open.retain(|fd| fs::symlink_metadata(format!("{DESCRIPTORS}/{fd}")).is_ok());
+    Ok(open)
+}
+
+#[allow(
+    unsafe_code,
+    reason = "no safe call closes a descriptor by its number. Nobody here owns one of these: the process has just begun, \
+              with one thread, and has opened nothing itself"
+)]
+fn close(fd: RawFd) {
+    // SAFETY: it is open, and nothing of ours uses it; see above.
+    unsafe { rustix::io::close(fd) }
 }
 
 fn limit(what: &'static str, resource: Resource, most: u64) -> Result<(), CageError> {

@@ -75,9 +75,19 @@ pub struct ApiToken {
     pub expires_at: Option<Timestamp>,
     /// Since when it is revoked; none while it is not.
     pub revoked_at: Option<Timestamp>,
+    /// When it was last shown, to within [`Self::USE_NOTED`]; none if it never was.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl ApiToken {
+    /// How often its use is noted.
+    pub const USE_NOTED: Duration = Duration::from_secs(300);
+
+    /// Whether it is to be noted that it is shown at `now`.
+    pub fn use_is_news(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|last| last.saturating_add(Self::USE_NOTED) <= now)
+    }
+
     /// Whether it opens anything at `now`.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
@@ -98,6 +108,12 @@ pub struct Ceiling {
 }
 
 impl Ceiling {
+    /// What is left today of what was granted under another ceiling.
+    pub fn cut(&self, limits: &LimitOverrides, grants: &Grants) -> (LimitOverrides, Grants) {
+        let grants = self.grants.as_ref().map_or_else(|| grants.clone(), |allowed| grants.intersection(allowed));
+        (limits.narrower(&self.limits), grants)
+    }
+
     /// How long a runtime is kept at least.
     pub fn retention(&self) -> Duration {
         Duration::from_secs(u64::from(self.retention_days) * 86_400)
@@ -239,6 +255,7 @@ mod tests {
             created_by: "ada".to_owned(),
             expires_at: Some(at(10)),
             revoked_at: None,
+            last_used_at: None,
         };
         assert!(token.is_valid(at(9)) && !token.is_valid(at(10)));
         assert!(!ApiToken { revoked_at: Some(at(5)), ..token }.is_valid(at(6)));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Error, Policies};
+use super::{Error, Policies, sight};
+use crate::access::Caller;
 use crate::model::{Generation, PolicyScope, Serving};
 use crate::ports::StoreError;
 
@@ -28,6 +29,7 @@ impl Policies {
     /// an error unless they may be left behind.
     pub(super) async fn ready(
         &self,
+        caller: &Caller,
         generation: &Generation,
         patience: Duration,
         leave_behind: bool,
@@ -35,7 +37,7 @@ impl Policies {
         let deadline = Instant::now() + patience;
         loop {
             let waiting: Vec<_> = self
-                .replicas(&generation.scope)
+                .replicas(caller, &generation.scope)
                 .await?
                 .iter()
                 .filter_map(|host| lag(host, generation.number))
@@ -53,14 +55,15 @@ impl Policies {
         }
     }
 
-    /// The hosts that are alive, and what each says of a scope. Every host reports the default scope.
-    pub(super) async fn replicas(&self, scope: &PolicyScope) -> Result<Vec<Replica>, StoreError> {
+    /// The hosts that are alive, and what each says of a scope, as this caller may know them. Every host reports the
+    /// default scope.
+    pub(super) async fn replicas(&self, caller: &Caller, scope: &PolicyScope) -> Result<Vec<Replica>, StoreError> {
         let since = self.0.clock.now().saturating_sub(ALIVE);
         let alive = self.0.generations.reports(&PolicyScope::Default, since).await?;
         let said = self.0.generations.reports(scope, since).await?;
         let mut said: BTreeMap<_, _> = said.into_iter().map(|serving| (serving.replica.clone(), serving)).collect();
         let replica = |name: String| Replica { serving: said.remove(&name), name };
-        Ok(alive.into_iter().map(|serving| serving.replica).map(replica).collect())
+        Ok(sight::replicas(caller, alive.into_iter().map(|serving| serving.replica).map(replica).collect()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::binding::{Bind, Bound, Examination, deed};
+use super::binding::{Bind, Bound, Examination, deed, resolved};
 use super::{Error, Policies, may_change};
 use crate::access::{Caller, Deed};
 use crate::model::{PolicyScope, Rollout, RolloutCounts, RolloutGoal, RolloutMode, Signed};
@@ -38,11 +38,17 @@ impl Policies {
             RolloutMode::Canary { per_myriad } => format!("canary {per_myriad}/10000"),
         };
         let deed = deed("policy.rollout", scope, &order.bind).with("mode", mode);
-        let (desk, scope) = (self.clone(), scope.clone());
-        self.0.trail.audited(caller, deed, async move { desk.try_out(&scope, &order, &signed).await }).await
+        let (desk, scope, by) = (self.clone(), scope.clone(), caller.clone());
+        self.0.trail.audited(caller, deed, async move { desk.try_out(&by, &scope, &order, &signed).await }).await
     }
 
-    async fn try_out(&self, scope: &PolicyScope, order: &RolloutOrder, signed: &Signed) -> Result<Bound, Error> {
+    async fn try_out(
+        &self,
+        caller: &Caller,
+        scope: &PolicyScope,
+        order: &RolloutOrder,
+        signed: &Signed,
+    ) -> Result<Bound, Error> {
         let _busy = self.0.busy.enter(scope)?;
         let underway = self.0.generations.state(scope).await?.and_then(|state| state.rollout);
         if underway.is_some() {
@@ -55,14 +61,16 @@ impl Policies {
             return Err(Error::Invalid(detail.to_owned()));
         }
         let Examination { spec, change, scenarios, .. } = examined;
-        let generation = self.0.generations.stage(scope, &spec, signed).await?;
-        let behind = self.ready(&generation, order.bind.patience, order.bind.leave_behind).await?;
+        let generation = self.stage(scope, &spec, signed).await?;
+        let behind = self.ready(caller, &generation, order.bind.patience, order.bind.leave_behind).await?;
         let promote_at = order.promote_after.map(|span| self.0.clock.now().saturating_add(span));
         let goal =
             RolloutGoal { clean_runs: order.clean_runs, promote_at, stop_on_divergence: order.stop_on_divergence };
         let (number, counts) = (generation.number, RolloutCounts::default());
         let rollout = Rollout { number, mode: order.mode, goal, counts, started: signed.clone() };
-        self.0.generations.start_rollout(scope, before, &rollout).await?;
+        let (generations, of) = (self.0.generations.clone(), scope.clone());
+        let starting = async move { Ok::<_, Error>(generations.start_rollout(&of, before, &rollout).await?) };
+        self.0.trail.audited(caller, resolved("policy.try", &generation), starting).await?;
         Ok(Bound { generation, before, change, scenarios, behind })
     }
 
@@ -78,7 +86,7 @@ impl Policies {
             let current = state.current.map(|generation| generation.number);
             let spec = desk.generation(&scope, number).await?.spec;
             desk.check_allowed(&scope, &spec).await?;
-            let artifact = desk.0.policies.get(&spec.digest).await?;
+            let artifact = desk.policy_of(&scope, &spec).await?;
             let mark = artifact.as_ref().map(|artifact| (&artifact.name, &artifact.version));
             desk.0.generations.swap(&scope, current, number, SwapKind::Promote, mark, &signed).await?;
             Ok::<_, Error>(number)

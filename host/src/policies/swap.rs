@@ -1,11 +1,16 @@
 //! Back to an earlier generation, away from a revoked one, and what serves a scope now.
 
+use std::collections::BTreeSet;
+
 use super::AuthorityChange;
 use super::authority::Extent;
-use super::{Error, PAGE, Policies, Replica, may_change, may_see};
+use super::{Error, PAGE, Policies, Replica, may_change, may_see, sight};
 use crate::access::{Action, Caller, Deed, permit};
-use crate::model::{Ceiling, Divergence, Generation, PolicyArtifact, PolicyChange, PolicyScope, Revocation, Signed};
-use crate::ports::{ScopeState, SwapError, SwapKind};
+use crate::model::{
+    Ceiling, Divergence, Generation, Grants, LimitOverrides, PolicyArtifact, PolicyChange, PolicyScope, Revocation,
+    Signed,
+};
+use crate::ports::{Changes, ScopeState, StoreError, SwapError, SwapKind};
 
 /// Where to go back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +19,19 @@ pub struct RollBack {
     pub to: Option<u64>,
     /// The generation that has to be current; none for whichever is.
     pub expected: Option<u64>,
+    /// Whether a rollout of another generation goes on beside it; otherwise it is given up.
+    pub keep_rollout: bool,
     /// Why.
     pub reason: String,
+}
+
+/// What a generation may do today: what it was bound with, cut to the ceiling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective {
+    /// Its limits.
+    pub limits: LimitOverrides,
+    /// Its grants.
+    pub grants: Grants,
 }
 
 /// What serves a scope, and what is allowed there.
@@ -29,6 +45,10 @@ pub struct ScopeStatus {
     pub replicas: Vec<Replica>,
     /// What the scope's ceiling allows, be it its own or everybody's.
     pub ceiling: Ceiling,
+    /// What the current generation may do today.
+    pub effective: Option<Effective>,
+    /// Why what the store says of the scope cannot be read; hosts keep to what they serve.
+    pub problem: Option<String>,
 }
 
 /// What a revocation has done.
@@ -42,11 +62,15 @@ pub struct Revoked {
 
 impl Policies {
     /// Makes an earlier generation current again, at once: it was examined when it was bound. Its version may be below
-    /// the scope's mark; its signature has to count still, where the scope takes signed policies only.
+    /// the scope's mark; its signature has to count still, where the scope takes signed policies only. A rollout that is
+    /// under way is given up, unless it is asked to go on. Twice without a target goes back and forth.
     pub async fn roll_back(&self, caller: &Caller, scope: &PolicyScope, order: RollBack) -> Result<Generation, Error> {
         may_change(caller, scope)?;
         let signed = self.signed(caller, &order.reason)?;
-        let deed = Deed::new("policy.rollback", scope).with("to", order.to).with("reason", order.reason.clone());
+        let deed = Deed::new("policy.rollback", scope)
+            .with("to", order.to)
+            .with("keep_rollout", order.keep_rollout)
+            .with("reason", order.reason.clone());
         let (desk, scope) = (self.clone(), scope.clone());
         self.0.trail.audited(caller, deed, async move { desk.swap_back(&scope, &order, &signed).await }).await
     }
@@ -68,7 +92,8 @@ impl Policies {
             return Err(Error::Invalid(format!("generation {to} of {scope} has never served: bind it")));
         }
         self.check_allowed(scope, &generation.spec).await?;
-        self.0.generations.swap(scope, current, to, SwapKind::RollBack, None, signed).await?;
+        let kind = if order.keep_rollout { SwapKind::RollBackBeside } else { SwapKind::RollBack };
+        self.0.generations.swap(scope, current, to, kind, None, signed).await?;
         Ok(generation)
     }
 
@@ -104,7 +129,7 @@ impl Policies {
             known.then_some(()).ok_or_else(|| Error::NotFound(format!("policy {}", revoked.subject())))
         };
         self.0.trail.audited(caller, deed, revoking).await?;
-        let (_, states) = self.0.generations.changed_since(0).await?;
+        let states = self.0.generations.changed_since(0).await?.states;
         let unserved = states.into_iter().filter(|state| is_unserved_by(state, &revocation)).map(|state| state.scope);
         let unserved = unserved.filter(|scope| may_see(caller, scope).is_ok()).collect();
         Ok(Revoked { revocation, unserved })
@@ -126,22 +151,31 @@ impl Policies {
 
     /// The scopes that were ever bound and that the caller can see.
     pub async fn scopes(&self, caller: &Caller) -> Result<Vec<PolicyScope>, Error> {
-        let (_, states) = self.0.generations.changed_since(0).await?;
-        let scopes = states.into_iter().map(|state| state.scope);
-        Ok(scopes.filter(|scope| may_see(caller, scope).is_ok()).collect())
+        let Changes { states, unreadable, .. } = self.0.generations.changed_since(0).await?;
+        let unreadable = unreadable.into_iter().filter_map(|damage| damage.scope);
+        let scopes: BTreeSet<_> = states.into_iter().map(|state| state.scope).chain(unreadable).collect();
+        Ok(scopes.into_iter().filter(|scope| may_see(caller, scope).is_ok()).collect())
     }
 
     /// What serves a scope, on every host.
     pub async fn status(&self, caller: &Caller, scope: &PolicyScope) -> Result<ScopeStatus, Error> {
         may_see(caller, scope)?;
-        let state = self.0.generations.state(scope).await?;
-        let current = state.as_ref().and_then(|state| state.current.as_ref());
-        let artifact = match current {
-            Some(generation) => self.0.policies.get(&generation.spec.digest).await?,
+        let (state, problem) = match self.0.generations.state(scope).await {
+            Ok(state) => (state.map(|state| sight::state(caller, state)), None),
+            Err(StoreError::Corrupt(reason)) => (None, Some(reason)),
+            Err(error) => return Err(error.into()),
+        };
+        let spec = state.as_ref().and_then(|state| state.current.as_ref()).map(|current| &current.spec);
+        let artifact = match spec {
+            Some(spec) => self.policy_of(scope, spec).await?,
             None => None,
         };
-        let (replicas, ceiling) = (self.replicas(scope).await?, self.ceiling(scope).await?);
-        Ok(ScopeStatus { state, artifact, replicas, ceiling })
+        let (replicas, ceiling) = (self.replicas(caller, scope).await?, self.ceiling(scope).await?);
+        let effective = spec.map(|spec| {
+            let (limits, grants) = ceiling.cut(&spec.limits, &spec.grants);
+            Effective { limits, grants }
+        });
+        Ok(ScopeStatus { state, artifact, replicas, ceiling, effective, problem })
     }
 
     /// What happened to a scope, newest first.
@@ -164,7 +198,7 @@ impl Policies {
         number: u64,
     ) -> Result<Generation, Error> {
         may_see(caller, scope)?;
-        self.generation(scope, number).await
+        Ok(sight::generation(caller, self.generation(scope, number).await?))
     }
 
     /// How two generations of a scope differ in what they may do. None for the current one.
@@ -185,7 +219,8 @@ impl Policies {
         };
         let to = self.generation(scope, to).await?;
         let [before, after] = [&from, &to].map(|generation| Extent::of(&generation.spec, &self.0.limits));
-        Ok((from, to, AuthorityChange::between(&before, &after)))
+        let change = AuthorityChange::between(&before, &after);
+        Ok((sight::generation(caller, from), sight::generation(caller, to), change))
     }
 
     /// How runs of a shadow differed from those that they stood beside, newest first.

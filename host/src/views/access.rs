@@ -6,7 +6,9 @@ use utoipa::ToSchema;
 
 use super::{maybe, text};
 use crate::access::{Secret, Verification};
-use crate::model::{ApiToken, AuditEntry};
+use std::time::Duration;
+
+use crate::model::{ApiToken, AuditEntry, Timestamp};
 
 /// A token of the REST interface, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -25,6 +27,10 @@ pub struct NamedToken {
     pub expires_at: Option<String>,
     /// Since when it is revoked; null while it is not.
     pub revoked_at: Option<String>,
+    /// When it was last shown, to within five minutes; null if it never was.
+    pub last_used_at: Option<String>,
+    /// `revoked`, `expired`, `expires_soon` (within 14 days) or `unused` (for 90 days); null if there is nothing to say.
+    pub notice: Option<String>,
 }
 
 /// A token that was just made, with its secret, which is shown this once.
@@ -69,6 +75,17 @@ pub struct TrailVerification {
     pub head: Option<String>,
     /// The first broken link; null if none is.
     pub broken: Option<BrokenLink>,
+    /// The last link that was pruned, as SEQUENCE:HASH: the trail begins after it; null if it begins at its first.
+    pub pruned: Option<String>,
+}
+
+/// What was taken away of the trail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PrunedTrail {
+    /// How many links.
+    pub links: u64,
+    /// The last of them, as SEQUENCE:HASH; null if none was old enough.
+    pub through: Option<String>,
 }
 
 /// A link that is not as it was written.
@@ -80,8 +97,25 @@ pub struct BrokenLink {
     pub detail: String,
 }
 
-impl From<&ApiToken> for NamedToken {
-    fn from(token: &ApiToken) -> Self {
+/// How long before its end a token is spoken of.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+/// How long a token may lie unused before it is spoken of.
+const UNUSED: Duration = Duration::from_secs(90 * 86_400);
+
+fn notice(token: &ApiToken, now: Timestamp) -> Option<&'static str> {
+    let last = token.last_used_at.unwrap_or(token.created_at);
+    match token.expires_at {
+        _ if token.revoked_at.is_some() => Some("revoked"),
+        Some(end) if end <= now => Some("expired"),
+        Some(end) if end.since(now) <= SOON => Some("expires_soon"),
+        _ if now.since(last) >= UNUSED => Some("unused"),
+        _ => None,
+    }
+}
+
+impl NamedToken {
+    /// A token, and what is to be said of it now.
+    pub fn new(token: &ApiToken, now: Timestamp) -> Self {
         Self {
             name: token.name.clone(),
             role: token.role.as_str().to_owned(),
@@ -90,6 +124,8 @@ impl From<&ApiToken> for NamedToken {
             created_by: token.created_by.clone(),
             expires_at: maybe(&token.expires_at),
             revoked_at: maybe(&token.revoked_at),
+            last_used_at: maybe(&token.last_used_at),
+            notice: notice(token, now).map(str::to_owned),
         }
     }
 }
@@ -97,7 +133,7 @@ impl From<&ApiToken> for NamedToken {
 impl MadeToken {
     /// The token and its secret.
     pub fn new(token: &ApiToken, secret: &Secret) -> Self {
-        Self { token: token.into(), secret: secret.expose() }
+        Self { token: NamedToken::new(token, token.created_at), secret: secret.expose() }
     }
 }
 
@@ -125,6 +161,7 @@ impl From<&Verification> for TrailVerification {
         Self {
             intact: broken.is_none(),
             head: maybe(&found.head),
+            pruned: maybe(&found.pruned),
             broken: broken.map(|link| BrokenLink { sequence: link.sequence, detail: text(&link.flaw) }),
         }
     }

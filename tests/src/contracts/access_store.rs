@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rtmanager::model::{ApiToken, Ceiling, Grants, LimitOverrides, PolicyScope, Role, TrustedKey};
+use rtmanager::ports::CeilingChanges;
 
 use super::Stores;
 use super::fixture::{at, scope, tenant};
@@ -15,11 +16,16 @@ super::clauses! { $ access_store, access_store_contract:
     tokens_are_listed_by_name,
     a_revoked_token_is_still_answered_and_keeps_its_first_end,
     a_token_that_is_not_there_cannot_be_revoked,
+    the_last_use_of_a_token_is_the_latest_that_was_noted,
+    a_replaced_token_ends_and_the_new_one_is_there,
+    a_replaced_token_ends_no_later_than_it_would_have,
+    what_cannot_be_replaced_is_left_as_it_is,
     a_ceiling_is_answered_as_it_was_set,
     a_ceiling_is_replaced_as_a_whole_and_taken_away,
     a_ceiling_is_of_its_scope_alone,
     ceilings_are_listed_by_scope,
     setting_a_ceiling_raises_the_epoch,
+    ceilings_that_changed_are_told_and_no_others,
     a_key_is_answered_as_it_was_added,
     adding_a_key_again_changes_nothing,
     a_revoked_key_is_never_trusted_again,
@@ -37,6 +43,7 @@ fn token(name: &str, byte: u8) -> ApiToken {
         created_by: "ada".to_owned(),
         expires_at: None,
         revoked_at: None,
+        last_used_at: None,
     }
 }
 
@@ -119,6 +126,47 @@ async fn a_token_that_is_not_there_cannot_be_revoked(stores: &Stores) {
     assert_eq!(stores.access.tokens().await.unwrap(), [token("ci", 1)]);
 }
 
+async fn the_last_use_of_a_token_is_the_latest_that_was_noted(stores: &Stores) {
+    assert!(stores.access.add_token(&token("ci", 1)).await.unwrap());
+    for (noted, expected) in [(5, 5), (9, 9), (7, 9)] {
+        stores.access.note_token_used("ci", at(noted)).await.unwrap();
+        let used = ApiToken { last_used_at: Some(at(expected)), ..token("ci", 1) };
+        assert_eq!(stores.access.token(&[1; 32]).await.unwrap(), Some(used.clone()));
+        assert_eq!(stores.access.tokens().await.unwrap(), [used]);
+    }
+    stores.access.note_token_used("nobody", at(5)).await.unwrap();
+    assert_eq!(stores.access.tokens().await.unwrap().len(), 1);
+}
+
+async fn a_replaced_token_ends_and_the_new_one_is_there(stores: &Stores) {
+    assert!(stores.access.add_token(&token("ci", 1)).await.unwrap());
+    let new = ApiToken { expires_at: Some(at(90)), ..token("ci.2", 2) };
+    assert!(stores.access.replace_token("ci", at(60), &new).await.unwrap());
+    let old = ApiToken { expires_at: Some(at(60)), ..token("ci", 1) };
+    assert_eq!(stores.access.tokens().await.unwrap(), [old, new]);
+}
+
+async fn a_replaced_token_ends_no_later_than_it_would_have(stores: &Stores) {
+    let old = ApiToken { expires_at: Some(at(30)), ..token("ci", 1) };
+    assert!(stores.access.add_token(&old).await.unwrap());
+    assert!(stores.access.replace_token("ci", at(60), &token("ci.2", 2)).await.unwrap());
+    assert_eq!(stores.access.token(&[1; 32]).await.unwrap(), Some(old));
+}
+
+async fn what_cannot_be_replaced_is_left_as_it_is(stores: &Stores) {
+    let revoked = ApiToken { revoked_at: Some(at(5)), ..token("old", 3) };
+    let all = [token("ci", 1), revoked, token("other", 2)];
+    for token in &all {
+        assert!(stores.access.add_token(token).await.unwrap());
+    }
+    let replaced = async |name: &str, new: ApiToken| stores.access.replace_token(name, at(60), &new).await.unwrap();
+    assert!(!replaced("nobody", token("nobody.2", 9)).await);
+    assert!(!replaced("old", token("old.2", 9)).await, "a revoked one");
+    assert!(!replaced("ci", token("other", 9)).await, "a name that is taken");
+    assert!(!replaced("ci", token("ci.2", 2)).await, "a hash that is taken");
+    assert_eq!(stores.access.tokens().await.unwrap(), all);
+}
+
 async fn a_ceiling_is_answered_as_it_was_set(stores: &Stores) {
     for ceiling in [ceiling(), Ceiling::default(), Ceiling { grants: Some(Grants::default()), ..ceiling() }] {
         stores.access.set_ceiling(&scope("acme"), Some(&ceiling)).await.unwrap();
@@ -149,6 +197,25 @@ async fn ceilings_are_listed_by_scope(stores: &Stores) {
         stores.access.set_ceiling(scope, Some(&ceiling())).await.unwrap();
     }
     assert_eq!(stores.access.ceilings().await.unwrap(), scopes.map(|scope| (scope, ceiling())));
+}
+
+async fn ceilings_that_changed_are_told_and_no_others(stores: &Stores) {
+    let (acme, zeta) = (scope("acme"), scope("zeta"));
+    let since = async |epoch| stores.access.ceilings_since(epoch).await.unwrap();
+    assert_eq!(since(0).await, CeilingChanges::default());
+    for of in [&zeta, &acme] {
+        stores.access.set_ceiling(of, Some(&ceiling())).await.unwrap();
+    }
+    let told = |ceilings: Vec<_>| CeilingChanges { ceilings, unreadable: Vec::new() };
+    let first = stores.generations.epoch().await.unwrap();
+    assert_eq!(since(0).await, told(vec![(acme.clone(), Some(ceiling())), (zeta.clone(), Some(ceiling()))]));
+    assert_eq!(since(first).await, told(vec![]));
+    let wider = Ceiling { retention_days: 99, ..ceiling() };
+    stores.access.set_ceiling(&acme, Some(&wider)).await.unwrap();
+    assert_eq!(since(first).await, told(vec![(acme.clone(), Some(wider))]));
+    let second = stores.generations.epoch().await.unwrap();
+    stores.access.set_ceiling(&zeta, None).await.unwrap();
+    assert_eq!(since(second).await, told(vec![(zeta, None)]));
 }
 
 async fn setting_a_ceiling_raises_the_epoch(stores: &Stores) {

@@ -10,6 +10,8 @@ super::clauses! { $ audit_log, audit_log_contract:
     an_event_is_answered_as_a_link_of_the_chain,
     the_trail_is_read_from_anywhere_oldest_first,
     of_several_at_once_each_gets_a_place_of_its_own,
+    the_oldest_are_removed_and_the_chain_goes_on,
+    the_last_one_always_stays,
     what_a_database_cannot_hold_does_not_break_the_chain,
 }
 
@@ -77,6 +79,30 @@ async fn of_several_at_once_each_gets_a_place_of_its_own(stores: &Stores) {
     answered.sort_by_key(|entry| entry.sequence);
     assert_is_chain(&answered);
     assert_eq!(stores.audit.read(1, 100).await.unwrap(), answered);
+}
+
+async fn the_oldest_are_removed_and_the_chain_goes_on(stores: &Stores) {
+    assert_eq!(stores.audit.remove_through(7).await.unwrap(), 0);
+    let mut entries = Vec::new();
+    for number in 1..=5 {
+        entries.push(stores.audit.append(&event(number)).await.unwrap());
+    }
+    assert_eq!(stores.audit.remove_through(0).await.unwrap(), 0);
+    assert_eq!(stores.audit.remove_through(3).await.unwrap(), 3);
+    assert_eq!(stores.audit.remove_through(3).await.unwrap(), 0);
+    assert_eq!(stores.audit.read(1, 10).await.unwrap(), entries[3..]);
+    let next = stores.audit.append(&event(6)).await.unwrap();
+    assert!(next.follows(6, &entries[4].hash), "{next:?}");
+}
+
+async fn the_last_one_always_stays(stores: &Stores) {
+    for number in 1..=3 {
+        stores.audit.append(&event(number)).await.unwrap();
+    }
+    assert_eq!(stores.audit.remove_through(u64::MAX / 2).await.unwrap(), 2);
+    let last = stores.audit.last().await.unwrap().unwrap();
+    assert_eq!((last.sequence, stores.audit.remove_through(3).await.unwrap()), (3, 0));
+    assert!(stores.audit.append(&event(4)).await.unwrap().follows(4, &last.hash));
 }
 
 async fn what_a_database_cannot_hold_does_not_break_the_chain(stores: &Stores) {

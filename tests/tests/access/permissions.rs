@@ -27,6 +27,8 @@ fn every_role_may_what_the_table_says_and_nothing_else() {
         (Action::Pause, "++---"),
         (Action::ReadPolicies(PolicyScope::Default), "+++--"),
         (Action::ReadPolicies(scope()), "++++-"),
+        (Action::ReadSettings(PolicyScope::Default), "+----"),
+        (Action::ReadSettings(scope()), "+--+-"),
         (Action::ChangePolicies(PolicyScope::Default), "+----"),
         (Action::ChangePolicies(scope()), "+--+-"),
         (Action::ReadPolicy(None), "+++++"),
@@ -39,6 +41,7 @@ fn every_role_may_what_the_table_says_and_nothing_else() {
         (Action::ManageKeys, "+----"),
         (Action::ManageTokens, "+----"),
         (Action::ReadAudit, "+----"),
+        (Action::PruneAudit, "+----"),
     ];
     for (action, expected) in table {
         let found: String =

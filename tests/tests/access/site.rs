@@ -40,6 +40,10 @@ impl AuditLog for Flaky {
     async fn last(&self) -> Result<Option<AuditEntry>, StoreError> {
         self.log.last().await
     }
+
+    async fn remove_through(&self, sequence: u64) -> Result<u64, StoreError> {
+        self.log.remove_through(sequence).await
+    }
 }
 
 pub struct Site {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtmanager::access::{Caller, Failure, NewToken, Secret, TokenError, TokenName};
+use rtmanager::access::{Caller, Failure, NewToken, Rotation, Secret, TokenError, TokenName};
 use rtmanager::adapters::system_clock::SystemRandomness;
 use rtmanager::model::{Role, Timestamp};
 use rtmanager::ports::Clock as _;
@@ -90,4 +90,52 @@ fn what_is_no_secret_and_what_is_no_name_is_refused() {
         assert!(wrong.parse::<TokenName>().is_err(), "{wrong:?} was taken");
     }
     assert!(["ci", "Ada.L_2-x", &"x".repeat(64)].iter().all(|name| name.parse::<TokenName>().is_ok()));
+}
+
+fn overlap(seconds: u64) -> Rotation {
+    Rotation { overlap: Duration::from_secs(seconds), expires_at: None }
+}
+
+#[tokio::test]
+async fn a_token_is_replaced_by_one_of_the_next_name_and_the_same_role_and_span() {
+    let site = Site::open();
+    let expires_at = Some(site.clock.now().saturating_add(Duration::from_secs(100)));
+    let new = NewToken { expires_at, ..token("ci", Role::Operator) };
+    let (_, old) = site.tokens.create(&admin(), new).await.unwrap();
+    site.clock.advance(Duration::from_secs(40));
+    let (made, secret) = site.tokens.rotate(&admin(), "ci", overlap(10)).await.unwrap();
+    assert_eq!((made.name.as_str(), &made.role), ("ci.2", &Role::Operator));
+    assert_eq!(made.expires_at, Some(site.clock.now().saturating_add(Duration::from_secs(100))));
+    site.clock.advance(Duration::from_secs(9));
+    assert!(site.tokens.verify(&old).await.unwrap().is_some());
+    site.clock.advance(Duration::from_secs(1));
+    assert_eq!(site.tokens.verify(&old).await.unwrap(), None);
+    let caller = site.tokens.verify(&secret).await.unwrap().unwrap();
+    assert_eq!(caller, Caller { actor: "token:ci.2".to_owned(), role: Role::Operator });
+    let (third, _) = site.tokens.rotate(&admin(), "ci.2", overlap(0)).await.unwrap();
+    assert_eq!(third.name, "ci.3");
+    assert_eq!(site.tokens.verify(&secret).await.unwrap(), None, "without an overlap, at once");
+    let told = site.said().await;
+    assert_eq!(
+        (told[1].0.as_str(), told[1].1.as_str(), &told[1].2["successor"]),
+        ("token.rotate", "ci", &"ci.2".into())
+    );
+}
+
+#[tokio::test]
+async fn what_opens_nothing_is_not_replaced_and_neither_is_what_a_caller_may_not() {
+    let site = Site::open();
+    let code = async |name: &str, caller: &Caller| {
+        site.tokens.rotate(caller, name, overlap(1)).await.map(drop).unwrap_err().code().to_owned()
+    };
+    assert_eq!(code("none", &admin()).await, "not_found");
+    site.tokens.create(&admin(), token("ci", Role::Viewer)).await.unwrap();
+    let viewer = Caller { actor: "token:ci".to_owned(), role: Role::Viewer };
+    assert_eq!(code("ci", &viewer).await, "forbidden");
+    site.tokens.revoke(&admin(), "ci").await.unwrap();
+    assert_eq!(code("ci", &admin()).await, "conflict");
+    let long = "x".repeat(64);
+    site.tokens.create(&admin(), token(&long, Role::Viewer)).await.unwrap();
+    assert_eq!(code(&long, &admin()).await, "invalid_request");
+    assert_eq!(site.tokens.list(&admin()).await.unwrap().len(), 2);
 }

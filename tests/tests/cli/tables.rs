@@ -2,7 +2,8 @@
 
 use rtmanager::access::{Anchor, Break, Flaw, Verification};
 use rtmanager::cli::{
-    audit_table, explanation, operation_table, pause_table, result_text, runtime_table, token_table, verification_text,
+    audit_table, explanation, operation_table, pause_table, pruned_text, result_text, runtime_table, token_table,
+    verification_text,
 };
 use rtmanager::explain::{Facts, explain};
 use rtmanager::model::{
@@ -11,7 +12,7 @@ use rtmanager::model::{
     Timestamp, TrackedRuntime,
 };
 use rtmanager::views::{
-    AuditedAction, CleanupResult, NamedToken, Operation, Page, PausedScope, Runtime, TrailVerification,
+    AuditedAction, CleanupResult, NamedToken, Operation, Page, PausedScope, PrunedTrail, Runtime, TrailVerification,
 };
 
 const HOUR: u64 = 3_600_000_000;
@@ -171,7 +172,7 @@ fn a_cleanup_is_told_in_a_sentence() {
 
 #[test]
 fn tokens_are_told_with_their_ends() {
-    let token = |name: &str, role: Role, expires_at, revoked_at| ApiToken {
+    let token = |name: &str, role: Role, expires_at, revoked_at, last_used_at| ApiToken {
         name: name.to_owned(),
         hash: [7; 32],
         role,
@@ -179,13 +180,18 @@ fn tokens_are_told_with_their_ends() {
         created_by: "cli:uid=1000".to_owned(),
         expires_at,
         revoked_at,
+        last_used_at,
     };
     let tokens = [
-        token("acme-ci", Role::Tenant("acme".parse().unwrap()), Some(at(24)), None),
-        token("ada", Role::Admin, None, None),
-        token("old", Role::Viewer, None, Some(at(-1))),
+        token("acme-ci", Role::Tenant("acme".parse().unwrap()), Some(at(24)), None, Some(at(-3))),
+        token("ada", Role::Admin, None, None, None),
+        token("old", Role::Viewer, None, Some(at(-1)), None),
+        token("past", Role::Viewer, Some(at(-1)), None, Some(at(-2))),
     ];
-    insta::assert_snapshot!(token_table(&Page { items: tokens.iter().map(NamedToken::from).collect(), next: None }));
+    let items = tokens.iter().map(|token| NamedToken::new(token, at(0))).collect();
+    insta::assert_snapshot!(token_table(&Page { items, next: None }));
+    let later = NamedToken::new(&tokens[1], at(24 * 90));
+    assert_eq!(later.notice.as_deref(), Some("unused"));
 }
 
 #[test]
@@ -204,10 +210,13 @@ fn the_trail_is_told_and_whether_it_is_whole() {
     let third = AuditEntry::link(3, second.hash, event("token.revoke", "\u{1b}[2J", "no JSON"));
     let rows = [first, second, third];
     let page: Page<AuditedAction> = Page::of(&rows, 3, |_| unreachable!());
-    let whole = Verification { head: Some(Anchor { sequence: 3, hash: [0xab; 32] }), broken: None };
+    let whole = Verification { head: Some(Anchor { sequence: 3, hash: [0xab; 32] }), ..Verification::default() };
+    let pruned = Verification { pruned: Some(Anchor { sequence: 2, hash: [0xcd; 32] }), ..whole.clone() };
     let broken = |sequence, flaw| Some(Break { sequence, flaw });
     let later = Verification { broken: broken(4, Flaw::Unlinked), ..whole.clone() };
-    let first = Verification { head: None, broken: broken(1, Flaw::Unreadable("no\ntext".to_owned())) };
-    let told = [whole, later, first].map(|found| verification_text(&TrailVerification::from(&found)));
-    insta::assert_snapshot!([audit_table(&page), told.join("---\n")].join("---\n"));
+    let first = Verification { broken: broken(1, Flaw::Unreadable("no\ntext".to_owned())), ..Verification::default() };
+    let told = [whole, pruned, later, first].map(|found| verification_text(&TrailVerification::from(&found)));
+    let gone = PrunedTrail { links: 2, through: Some(format!("2:{}", "cd".repeat(32))) };
+    let pruned = [gone, PrunedTrail { links: 0, through: None }].map(|pruned| pruned_text(&pruned));
+    insta::assert_snapshot!([audit_table(&page), told.join("---\n"), pruned.join("")].join("---\n"));
 }

@@ -149,6 +149,28 @@ fn a_token_that_others_can_read_or_that_is_none_is_refused() {
 }
 
 #[test]
+fn a_token_file_that_is_a_link_or_no_file_is_refused_and_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (real, link, pipe) =
+        (directory.path().join("real"), directory.path().join("link"), directory.path().join("pipe"));
+    Token::load_or_make(&real, &SystemRandomness).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    assert!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
+    let said = |error: TokenError| match error {
+        TokenError::File { source, .. } => source.to_string(),
+        other => panic!("{other}"),
+    };
+    for (path, expected) in [
+        (&link, "it is a symbolic link, and those are not followed to secrets"),
+        (&pipe, "it is no regular file"),
+        (&directory.path().to_owned(), "it is no regular file"),
+    ] {
+        assert_eq!(said(Token::load(path).unwrap_err()), expected);
+        assert_eq!(said(Token::load_or_make(path, &SystemRandomness).unwrap_err()), expected);
+    }
+}
+
+#[test]
 fn a_token_of_somebody_elses_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("api.token");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::model::{ApiToken, Ceiling, PolicyScope, Timestamp, TrustedKey};
-use crate::ports::{AccessStore, StoreError};
+use crate::ports::{AccessStore, CeilingChanges, StoreError};
 
 /// Who may do what in a [`MemoryStore`].
 pub struct MemoryAccess {
@@ -24,6 +24,8 @@ impl MemoryAccess {
 pub(super) struct Rules {
     tokens: BTreeMap<String, ApiToken>,
     ceilings: BTreeMap<PolicyScope, Ceiling>,
+    /// The epoch in which each was last set or taken away.
+    ceilings_changed: BTreeMap<PolicyScope, u64>,
     keys: BTreeMap<(PolicyScope, String), TrustedKey>,
 }
 
@@ -46,6 +48,24 @@ impl AccessStore for MemoryAccess {
         Ok(self.store.lock().access.tokens.values().cloned().collect())
     }
 
+    async fn note_token_used(&self, name: &str, at: Timestamp) -> Result<(), StoreError> {
+        if let Some(token) = self.store.lock().access.tokens.get_mut(name) {
+            token.last_used_at = token.last_used_at.max(Some(at));
+        }
+        Ok(())
+    }
+
+    async fn replace_token(&self, name: &str, end: Timestamp, new: &ApiToken) -> Result<bool, StoreError> {
+        let tokens = &mut self.store.lock().access.tokens;
+        if tokens.values().any(|known| known.name == new.name || known.hash == new.hash) {
+            return Ok(false);
+        }
+        let Some(old) = tokens.get_mut(name).filter(|old| old.revoked_at.is_none()) else { return Ok(false) };
+        old.expires_at = Some(old.expires_at.map_or(end, |sooner| sooner.min(end)));
+        tokens.insert(new.name.clone(), new.clone());
+        Ok(true)
+    }
+
     async fn revoke_token(&self, name: &str, at: Timestamp) -> Result<bool, StoreError> {
         let mut state = self.store.lock();
         let Some(token) = state.access.tokens.get_mut(name) else { return Ok(false) };
@@ -64,8 +84,17 @@ impl AccessStore for MemoryAccess {
             None => state.access.ceilings.remove(scope),
         };
         state.bindings.raise_epoch();
+        let epoch = state.bindings.epoch;
+        state.access.ceilings_changed.insert(scope.clone(), epoch);
         self.store.changed.notify_waiters();
         Ok(())
+    }
+
+    async fn ceilings_since(&self, epoch: u64) -> Result<CeilingChanges, StoreError> {
+        let state = self.store.lock();
+        let changed = state.access.ceilings_changed.iter().filter(|(_, changed)| epoch < **changed);
+        let ceilings = changed.map(|(scope, _)| (scope.clone(), state.access.ceilings.get(scope).cloned()));
+        Ok(CeilingChanges { ceilings: ceilings.collect(), unreadable: Vec::new() })
     }
 
     async fn ceilings(&self) -> Result<Vec<(PolicyScope, Ceiling)>, StoreError> {

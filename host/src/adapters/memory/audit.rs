@@ -34,4 +34,11 @@ impl AuditLog for MemoryAudit {
     async fn last(&self) -> Result<Option<AuditEntry>, StoreError> {
         Ok(self.store.lock().audit.last().cloned())
     }
+
+    async fn remove_through(&self, sequence: u64) -> Result<u64, StoreError> {
+        let trail = &mut self.store.lock().audit;
+        let (last, before) = (trail.last().map_or(0, |last| last.sequence), trail.len());
+        trail.retain(|entry| entry.sequence > sequence || entry.sequence == last);
+        Ok((before - trail.len()) as u64)
+    }
 }

@@ -6,9 +6,9 @@ use super::changes::RAISE_EPOCH;
 use super::connections::{Connections, Query, Transaction};
 use super::error::Failure;
 use super::row::{Moment, storable};
-use crate::adapters::sql::{ceiling, grants_json, key, limits_json, token};
+use crate::adapters::sql::{ceiling, ceiling_changes, grants_json, key, limits_json, number, token};
 use crate::model::{ApiToken, Ceiling, PolicyScope, TenantId, Timestamp, TrustedKey};
-use crate::ports::{AccessStore, StoreError};
+use crate::ports::{AccessStore, CeilingChanges, StoreError};
 
 /// Who may do what in a database.
 pub struct PostgresAccess {
@@ -25,11 +25,19 @@ const ADD_TOKEN: &str =
     "INSERT INTO api_tokens (name, hash, role, tenant, created_at, created_by, expires_at, revoked_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
 
-const TOKEN: &str = "SELECT name, hash, role, tenant, created_at, created_by, expires_at, revoked_at FROM api_tokens
+const TOKEN: &str =
+    "SELECT name, hash, role, tenant, created_at, created_by, expires_at, revoked_at, last_used_at FROM api_tokens
     WHERE hash = $1";
 
-const TOKENS: &str = "SELECT name, hash, role, tenant, created_at, created_by, expires_at, revoked_at FROM api_tokens
+const TOKENS: &str =
+    "SELECT name, hash, role, tenant, created_at, created_by, expires_at, revoked_at, last_used_at FROM api_tokens
     ORDER BY name";
+
+const NOTE_USED: &str = "UPDATE api_tokens SET last_used_at = greatest(last_used_at, $2) WHERE name = $1";
+
+const END_TOKEN: &str = "UPDATE api_tokens SET expires_at = least(expires_at, $2)
+    WHERE name = $1 AND revoked_at IS NULL AND NOT EXISTS (SELECT FROM api_tokens WHERE name = $3 OR hash = $4)
+    RETURNING name";
 
 const REVOKE_TOKEN: &str = "UPDATE api_tokens SET revoked_at = coalesce(revoked_at, $2) WHERE name = $1";
 
@@ -37,6 +45,11 @@ const CEILING: &str = "SELECT scope, limits::text, grants::text, signature_requi
 
 const CEILINGS: &str =
     "SELECT scope, limits::text, grants::text, signature_required, retention_days FROM policy_ceilings ORDER BY scope";
+
+const CEILINGS_SINCE: &str =
+    "SELECT n.scope, c.scope, c.limits::text, c.grants::text, c.signature_required, c.retention_days
+    FROM policy_ceiling_changes n LEFT JOIN policy_ceilings c ON c.scope = n.scope
+    WHERE n.changed > $1 ORDER BY n.scope";
 
 const SET_CEILING: &str = "INSERT INTO policy_ceilings (scope, limits, grants, signature_required, retention_days)
     VALUES ($1, $2::json, $3::json, $4, $5) ON CONFLICT (scope) DO UPDATE SET limits = excluded.limits, grants = excluded.grants,
@@ -69,6 +82,17 @@ impl AccessStore for PostgresAccess {
         self.connections.read_all(|| sqlx::query(TOKENS)).await?.iter().map(token).collect()
     }
 
+    async fn note_token_used(&self, name: &str, at: Timestamp) -> Result<(), StoreError> {
+        let query = sqlx::query(NOTE_USED).bind(storable(name)).bind(Moment::from(at));
+        self.connections.write(query).await.map(|_| ())
+    }
+
+    async fn replace_token(&self, name: &str, end: Timestamp, new: &ApiToken) -> Result<bool, StoreError> {
+        let mut transaction = self.connections.begin().await?;
+        let outcome = replace_token(&mut transaction, name, end, new).await;
+        transaction.end(outcome).await
+    }
+
     async fn revoke_token(&self, name: &str, at: Timestamp) -> Result<bool, StoreError> {
         Ok(self.connections.write(sqlx::query(REVOKE_TOKEN).bind(storable(name)).bind(Moment::from(at))).await? > 0)
     }
@@ -88,6 +112,11 @@ impl AccessStore for PostgresAccess {
         transaction.end(outcome).await
     }
 
+    async fn ceilings_since(&self, epoch: u64) -> Result<CeilingChanges, StoreError> {
+        let query = || sqlx::query(CEILINGS_SINCE).bind(number(epoch));
+        Ok(ceiling_changes(&self.connections.read_all(query).await?))
+    }
+
     async fn ceilings(&self) -> Result<Vec<(PolicyScope, Ceiling)>, StoreError> {
         self.connections.read_all(|| sqlx::query(CEILINGS)).await?.iter().map(ceiling).collect()
     }
@@ -104,6 +133,22 @@ impl AccessStore for PostgresAccess {
     async fn keys(&self, scope: &PolicyScope) -> Result<Vec<TrustedKey>, StoreError> {
         self.connections.read_all(|| sqlx::query(KEYS).bind(scope.as_str())).await?.iter().map(key).collect()
     }
+}
+
+/// The old one first, which may be looked for by two at once: then one of them waits, and finds the other's new one.
+async fn replace_token(
+    transaction: &mut Transaction,
+    name: &str,
+    end: Timestamp,
+    new: &ApiToken,
+) -> Result<bool, StoreError> {
+    let ending = sqlx::query(END_TOKEN).bind(storable(name)).bind(Moment::from(end));
+    let ending = ending.bind(storable(&new.name)).bind(new.hash.as_slice());
+    if transaction.one(ending).await?.is_none() {
+        return Ok(false);
+    }
+    transaction.all(token_query(new)).await.map_err(Failure::of_read)?;
+    Ok(true)
 }
 
 /// The epoch first, as whoever raises it does.

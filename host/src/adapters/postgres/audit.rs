@@ -33,6 +33,8 @@ const READ: &str = "SELECT sequence, at, actor, role, action, subject, detail, p
 const LAST: &str = "SELECT sequence, at, actor, role, action, subject, detail, previous, hash FROM audit_log
     ORDER BY sequence DESC LIMIT 1";
 
+const REMOVE: &str = "DELETE FROM audit_log WHERE sequence <= $1 AND sequence < (SELECT max(sequence) FROM audit_log)";
+
 #[async_trait]
 impl AuditLog for PostgresAudit {
     async fn append(&self, event: &AuditEvent) -> Result<AuditEntry, StoreError> {
@@ -48,6 +50,10 @@ impl AuditLog for PostgresAudit {
 
     async fn last(&self) -> Result<Option<AuditEntry>, StoreError> {
         self.connections.read_one(|| sqlx::query(LAST)).await?.as_ref().map(audited).transpose()
+    }
+
+    async fn remove_through(&self, sequence: u64) -> Result<u64, StoreError> {
+        self.connections.write(sqlx::query(REMOVE).bind(number(sequence))).await
     }
 }
 

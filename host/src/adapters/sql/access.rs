@@ -1,10 +1,10 @@
 //! Rows of `api_tokens`, `policy_ceilings`, `policy_keys` and `audit_log`.
 
-use super::{Reader, SqlRow};
+use super::{Reader, SqlRow, said};
 use crate::model::{ApiToken, AuditEntry, AuditEvent, Ceiling, PolicyScope, Role, TrustedKey};
-use crate::ports::StoreError;
+use crate::ports::{CeilingChanges, StoreError, Unreadable};
 
-/// Reads, in this order: name, hash, role, tenant, created_at, created_by, expires_at, revoked_at.
+/// Reads, in this order: name, hash, role, tenant, created_at, created_by, expires_at, revoked_at, last_used_at.
 pub(in crate::adapters) fn token(row: &impl SqlRow) -> Result<ApiToken, StoreError> {
     let mut reader = Reader::new("api_tokens", row);
     Ok(ApiToken {
@@ -15,6 +15,7 @@ pub(in crate::adapters) fn token(row: &impl SqlRow) -> Result<ApiToken, StoreErr
         created_by: reader.string()?,
         expires_at: reader.time_or_null()?,
         revoked_at: reader.time_or_null()?,
+        last_used_at: reader.time_or_null()?,
     })
 }
 
@@ -26,7 +27,10 @@ fn role(reader: &mut Reader<'_, impl SqlRow>) -> Result<Role, StoreError> {
 
 /// Reads, in this order: scope, limits, grants, signature_required, retention_days; the two as text.
 pub(in crate::adapters) fn ceiling(row: &impl SqlRow) -> Result<(PolicyScope, Ceiling), StoreError> {
-    let mut reader = Reader::new("policy_ceilings", row);
+    read_ceiling(&mut Reader::new("policy_ceilings", row))
+}
+
+fn read_ceiling(reader: &mut Reader<'_, impl SqlRow>) -> Result<(PolicyScope, Ceiling), StoreError> {
     let scope = reader.parsed()?;
     let ceiling = Ceiling {
         limits: reader.limits()?,
@@ -35,6 +39,30 @@ pub(in crate::adapters) fn ceiling(row: &impl SqlRow) -> Result<(PolicyScope, Ce
         retention_days: reader.count()?,
     };
     Ok((scope, ceiling))
+}
+
+/// Reads rows of a scope with its ceiling: the scope, then the columns that [`ceiling`] reads, which are null if there is
+/// none.
+pub(in crate::adapters) fn ceiling_changes(rows: &[impl SqlRow]) -> CeilingChanges {
+    let mut changes = CeilingChanges::default();
+    for row in rows {
+        let scope = Reader::new("policy_ceiling_changes", row).parsed::<PolicyScope>();
+        let is_there = Reader::at("policy_ceilings", row, 1).text_or_null().map(|text| text.is_some());
+        let read = is_there.and_then(|is_there| match is_there {
+            false => Ok(None),
+            true => read_ceiling(&mut Reader::at("policy_ceilings", row, 1)).map(|(_, ceiling)| Some(ceiling)),
+        });
+        match (scope, read) {
+            (Ok(scope), Ok(ceiling)) => changes.ceilings.push((scope, ceiling)),
+            (Ok(scope), Err(error)) => changes.unreadable.push(unreadable(Some(scope), &error)),
+            (Err(error), _) => changes.unreadable.push(unreadable(None, &error)),
+        }
+    }
+    changes
+}
+
+fn unreadable(scope: Option<PolicyScope>, error: &StoreError) -> Unreadable {
+    Unreadable { scope, current: None, reason: said(error) }
 }
 
 /// Reads, in this order: id, public_key, added_at, added_by, revoked_at.

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 
 use super::generations::{RAISE_EPOCH, Waiters};
 use super::{Connections, Query, error};
-use crate::adapters::sql::{ceiling, grants_json, key, limits_json, micros, token};
+use crate::adapters::sql::{ceiling, ceiling_changes, grants_json, key, limits_json, micros, number, token};
 use crate::model::{ApiToken, Ceiling, PolicyScope, TenantId, Timestamp, TrustedKey};
-use crate::ports::{AccessStore, StoreError};
+use crate::ports::{AccessStore, CeilingChanges, StoreError};
 
 /// Who may do what in an open file.
 pub struct SqliteAccess {
@@ -24,11 +24,18 @@ const ADD_TOKEN: &str =
     "INSERT INTO api_tokens (name, hash, role, tenant, created_at, created_by, expires_at, revoked_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
 
-const TOKEN: &str = "SELECT name, hash, role, tenant, created_at, created_by, expires_at, revoked_at FROM api_tokens
+const TOKEN: &str =
+    "SELECT name, hash, role, tenant, created_at, created_by, expires_at, revoked_at, last_used_at FROM api_tokens
     WHERE hash = ?1";
 
-const TOKENS: &str = "SELECT name, hash, role, tenant, created_at, created_by, expires_at, revoked_at FROM api_tokens
+const TOKENS: &str =
+    "SELECT name, hash, role, tenant, created_at, created_by, expires_at, revoked_at, last_used_at FROM api_tokens
     ORDER BY name";
+
+const NOTE_USED: &str = "UPDATE api_tokens SET last_used_at = max(coalesce(last_used_at, ?2), ?2) WHERE name = ?1";
+
+const END_TOKEN: &str = "UPDATE api_tokens SET expires_at = min(coalesce(expires_at, ?2), ?2)
+    WHERE name = ?1 AND revoked_at IS NULL";
 
 const REVOKE_TOKEN: &str = "UPDATE api_tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE name = ?1";
 
@@ -37,6 +44,10 @@ const CEILING: &str =
 
 const CEILINGS: &str =
     "SELECT scope, limits, grants, signature_required, retention_days FROM policy_ceilings ORDER BY scope";
+
+const CEILINGS_SINCE: &str = "SELECT n.scope, c.scope, c.limits, c.grants, c.signature_required, c.retention_days
+    FROM policy_ceiling_changes n LEFT JOIN policy_ceilings c ON c.scope = n.scope
+    WHERE n.changed > ?1 ORDER BY n.scope";
 
 const SET_CEILING: &str = "INSERT INTO policy_ceilings (scope, limits, grants, signature_required, retention_days)
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (scope) DO UPDATE SET limits = excluded.limits, grants = excluded.grants,
@@ -69,6 +80,23 @@ impl AccessStore for SqliteAccess {
         self.connections.read_all(sqlx::query(TOKENS)).await?.iter().map(token).collect()
     }
 
+    async fn note_token_used(&self, name: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.connections.write(sqlx::query(NOTE_USED).bind(name).bind(micros(at))).await.map(|_| ())
+    }
+
+    async fn replace_token(&self, name: &str, end: Timestamp, new: &ApiToken) -> Result<bool, StoreError> {
+        let mut transaction = self.connections.begin().await?;
+        for query in [sqlx::query(END_TOKEN).bind(name).bind(micros(end)), token_query(new)] {
+            let done = query.execute(&mut *transaction).await.map_err(error::of_read)?;
+            if done.rows_affected() == 0 {
+                transaction.rollback().await.map_err(error::of_read)?;
+                return Ok(false);
+            }
+        }
+        transaction.commit().await.map_err(error::of_write)?;
+        Ok(true)
+    }
+
     async fn revoke_token(&self, name: &str, at: Timestamp) -> Result<bool, StoreError> {
         Ok(self.connections.write(sqlx::query(REVOKE_TOKEN).bind(name).bind(micros(at))).await? > 0)
     }
@@ -90,6 +118,11 @@ impl AccessStore for SqliteAccess {
         transaction.commit().await.map_err(error::of_write)?;
         self.waiters.notify_waiters();
         Ok(())
+    }
+
+    async fn ceilings_since(&self, epoch: u64) -> Result<CeilingChanges, StoreError> {
+        let query = sqlx::query(CEILINGS_SINCE).bind(number(epoch));
+        Ok(ceiling_changes(&self.connections.read_all(query).await?))
     }
 
     async fn ceilings(&self) -> Result<Vec<(PolicyScope, Ceiling)>, StoreError> {

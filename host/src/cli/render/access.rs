@@ -1,14 +1,14 @@
 //! Tokens and the trail.
 
 use super::{cell, finish, more, optional, table, time};
-use crate::views::{AuditedAction, NamedToken, Page, TrailVerification};
+use crate::views::{AuditedAction, NamedToken, Page, PrunedTrail, TrailVerification};
 
 /// Tokens, a line each.
 pub fn token_table(page: &Page<NamedToken>) -> String {
     if page.items.is_empty() {
         return "no tokens\n".to_owned();
     }
-    let mut table = table(&["NAME", "ROLE", "TENANT", "CREATED", "BY", "EXPIRES", "REVOKED"]);
+    let mut table = table(&["NAME", "ROLE", "TENANT", "CREATED", "BY", "EXPIRES", "REVOKED", "LAST USED", "NOTICE"]);
     for row in &page.items {
         let at = |at: &Option<String>| at.as_deref().map_or_else(|| "-".to_owned(), time);
         table.add_row([
@@ -19,6 +19,8 @@ pub fn token_table(page: &Page<NamedToken>) -> String {
             cell(&row.created_by),
             at(&row.expires_at),
             at(&row.revoked_at),
+            at(&row.last_used_at),
+            optional(row.notice.as_ref()).replace('_', " "),
         ]);
     }
     finish(&table)
@@ -50,11 +52,24 @@ pub fn verification_text(found: &TrailVerification) -> String {
         return match &found.head {
             None => "the trail is empty\n".to_owned(),
             Some(head) => format!(
-                "the trail is whole\n{head}\nKeep this line elsewhere: `--head` finds out later whether anything up to it was cut off.\n"
+                "the trail is whole\n{head}\nKeep this line elsewhere: `--head` finds out later whether anything up to it was cut off.\n{}",
+                pruned(found.pruned.as_deref())
             ),
         };
     };
     let sound =
         found.head.as_deref().map_or_else(|| "No link before it.".to_owned(), |head| format!("Sound up to {head}"));
     format!("the trail is broken at {}: {}\n{sound}\n", broken.sequence, cell(&broken.detail))
+}
+
+fn pruned(last: Option<&str>) -> String {
+    last.map_or_else(String::new, |last| format!("What was up to {last} was pruned.\n"))
+}
+
+/// What was taken away of the trail, in a sentence.
+pub fn pruned_text(pruned: &PrunedTrail) -> String {
+    match &pruned.through {
+        None => "nothing is that old\n".to_owned(),
+        Some(through) => format!("{} links pruned, up to {through}\n", pruned.links),
+    }
 }
