@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::bound::{artifact, plain, signed, with_setting};
+use crate::bound::{artifact, plain, signed};
 use crate::fixtures::HOSTILE;
 use crate::mock_host::{ENGINE, IMAGE, container, labels};
 use crate::postgres::{Database, Postgres};
+use crate::tapped::Tapped;
 use rtmanager::adapters::memory::MemoryEngine;
 use rtmanager::adapters::system_clock::{SystemClock, SystemRandomness};
 use rtmanager::api::{Server, Services};
@@ -29,14 +30,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::Client;
 
-use reports::Heard;
-pub use reports::Reports;
+pub use planted::Plant;
+use reports::{Begins, Heard};
+pub use reports::{Finding, Reports};
 
+mod planted;
 mod reports;
 
 /// The tenant.
 pub const SCOPE: &str = "tenant-a";
 const MARK: &str = "by the other one";
+const OTHER_MARK: &str = "by the one";
 
 /// Which host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +77,8 @@ pub struct Hosts {
     /// Swaps so far.
     pub swaps: Arc<AtomicU64>,
     serial: Arc<AtomicU64>,
-    /// What generation 1 and 2 are.
-    policies: [PolicyRef; 2],
+    /// What generation 1 and 2 are, and what each leaves in its entries.
+    policies: [(PolicyRef, Option<&'static str>); 2],
     shutdown: CancellationToken,
     tasks: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
     _database: Arc<Database>,
@@ -100,12 +104,23 @@ fn config(directory: &Path, url: &str, host: &str, program: &str) -> Config {
 }
 
 impl Hosts {
-    /// `program` is the real one, which compiles policies.
+    /// On the default policy, and one that leaves its mark in its entries. `program` is the real one, which compiles
+    /// policies.
     pub async fn open(program: &str) -> Self {
+        Self::open_on(program, default_and_other(), Plant::None).await
+    }
+
+    /// On two policies of which each leaves its own mark only if it runs with its own settings; and with something
+    /// wrong with the second host.
+    pub async fn telling(program: &str, plant: Plant) -> Self {
+        Self::open_on(program, two_that_tell(), plant).await
+    }
+
+    async fn open_on(program: &str, contestants: [Contestant; 2], plant: Plant) -> Self {
         let (directory, database) = (tempfile::tempdir().unwrap(), Postgres::shared().database().await);
         let engine = MemoryEngine::new(Arc::new(SystemClock));
         let stores = Arc::new(Stores::open(config(directory.path(), &database.url(), "none", program)).await.unwrap());
-        let policies = bind_first(&stores).await;
+        let policies = bind_first(&stores, contestants).await;
         let reports = Reports::default();
         let (shutdown, mut tasks) = (CancellationToken::new(), Vec::new());
         let (mut apps, mut clients) = (Vec::new(), Vec::new());
@@ -113,7 +128,10 @@ impl Hosts {
             let config = config(directory.path(), &database.url(), &format!("{host:?}"), program);
             let own = Stores::open(config).await.unwrap();
             let heard = Heard { inner: own.generations.clone(), host, reports: reports.clone() };
-            let own = Stores { generations: Arc::new(heard), ..own };
+            let begins = Begins { inner: own.records.clone(), host, reports: reports.clone() };
+            let (generations, records) = (Arc::new(Tapped(heard)), Arc::new(Tapped(begins)));
+            let own = Stores { generations, records, ..own };
+            let own = if host == Replica::Two { plant.spoils(own) } else { own };
             let port: Arc<dyn ContainerEngine> = Arc::new(engine.clone());
             let app = App::assemble(own, BTreeMap::from([(ENGINE.parse().unwrap(), port)])).await.unwrap();
             app.watcher.speak();
@@ -213,26 +231,57 @@ impl Hosts {
 
     /// Generation, component and what that component writes belong together.
     pub fn is_of_one_piece(&self, entry: &OperationEntry) -> bool {
-        let marked = entry.error_message.as_deref() == Some(MARK);
-        let of = |number: usize| self.policies[number] == entry.policy;
-        of(0) && !marked && entry.error_message.is_none() || of(1) && marked
+        self.policies.iter().any(|(policy, mark)| *policy == entry.policy && entry.error_message.as_deref() == *mark)
     }
 }
 
-/// Generation 1 is the default policy, 2 one that leaves its mark in its entries.
-async fn bind_first(stores: &Stores) -> [PolicyRef; 2] {
-    let default = plain(&PolicyDigest::of(DEFAULT_POLICY));
-    let other = BindingSpec {
-        settings: BTreeMap::from([("mode", "honest"), ("says", MARK)].map(|(k, v)| (k.to_owned(), v.to_owned()))),
-        ..with_setting(&PolicyDigest::of(HOSTILE), "mode", "honest")
-    };
+/// A generation to swap to.
+struct Contestant {
+    component: Vec<u8>,
+    name: &'static str,
+    settings: &'static [(&'static str, &'static str)],
+    /// What it leaves in its entries.
+    mark: Option<&'static str>,
+}
+
+fn default_and_other() -> [Contestant; 2] {
+    let default = Contestant { component: DEFAULT_POLICY.to_vec(), name: "default", settings: &[], mark: None };
+    [default, other()]
+}
+
+fn other() -> Contestant {
+    let settings = &[("mode", "honest"), ("says", MARK)];
+    Contestant { component: HOSTILE.to_vec(), name: "other", settings, mark: Some(MARK) }
+}
+
+/// The one asks for its mark under another name than the other, so that neither has one with the other's settings.
+fn two_that_tell() -> [Contestant; 2] {
+    let component = renamed(HOSTILE, b"says", b"sayz");
+    let settings = &[("mode", "honest"), ("sayz", OTHER_MARK)];
+    [Contestant { component, name: "one", settings, mark: Some(OTHER_MARK) }, other()]
+}
+
+/// A component that knows a setting by another name, as long as the one that it had.
+fn renamed(component: &[u8], name: &[u8; 4], other: &[u8; 4]) -> Vec<u8> {
+    let mut renamed = component.to_vec();
+    let places: Vec<_> = component.windows(4).enumerate().filter(|(_, found)| found == name).collect();
+    assert!(!places.is_empty(), "the policy does not know that setting");
+    for (at, _) in places {
+        renamed[at..at + 4].copy_from_slice(other);
+    }
+    renamed
+}
+
+async fn bind_first(stores: &Stores, contestants: [Contestant; 2]) -> [(PolicyRef, Option<&'static str>); 2] {
     let scope: PolicyScope = SCOPE.parse().unwrap();
     let signed: Signed = signed(stores.clock.now());
     let mut bound = Vec::new();
-    for (spec, component, name) in [(default, DEFAULT_POLICY, "default"), (other, HOSTILE, "other")] {
-        stores.policies.add(&artifact(component, name, signed.at), component).await.unwrap();
+    for Contestant { component, name, settings, mark } in contestants {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let spec = BindingSpec { settings, ..plain(&PolicyDigest::of(&component)) };
+        stores.policies.add(&artifact(&component, name, signed.at), &component).await.unwrap();
         let generation = stores.generations.stage(&scope, &spec, &signed).await.unwrap();
-        bound.push(PolicyRef { generation: generation.id(), digest: spec.digest });
+        bound.push((PolicyRef { generation: generation.id(), digest: spec.digest }, mark));
     }
     stores.generations.swap(&scope, None, 2, SwapKind::Bind, None, &signed).await.unwrap();
     stores.generations.swap(&scope, Some(2), 1, SwapKind::Bind, None, &signed).await.unwrap();

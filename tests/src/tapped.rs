@@ -14,6 +14,10 @@ use rtmanager::ports::{
     OperationFilter, OperationLog, RecordFilter, RecordStore, RegisterError, Standing, StatusChange, StoreError,
 };
 
+mod generations;
+
+pub use generations::GenerationTap;
+
 /// What a run does with records; by default as the adapter behind does it.
 #[async_trait]
 pub trait RecordTap: Send + Sync {

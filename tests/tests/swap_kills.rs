@@ -11,74 +11,44 @@
 )]
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use rtmanager::app::Stores;
-use rtmanager::config::{Environment, Loaded, Sources};
 use rtmanager::model::{PolicyEvent, PolicyScope};
 use rtmanager::ports::ScopeState;
 use rtmanager::runtime::DEFAULT_POLICY;
 use rtmanager_tests::bombs::many_sections;
+use rtmanager_tests::place::Place;
 use rtmanager_tests::postgres::Postgres;
 use tokio::time::Instant;
 
 const SCOPE: &str = "acme";
 
-/// Where it is done: a directory, and the settings that say so.
-struct Place {
-    directory: tempfile::TempDir,
-    settings: Vec<(String, String)>,
+fn command(place: &Place, arguments: &[&str]) -> Command {
+    let mut command = place.command(env!("CARGO_BIN_EXE_rtmanager-cli"));
+    command.args(arguments);
+    command
 }
 
-impl Place {
-    fn new(url: Option<String>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name).display().to_string();
-        let mut settings = vec![
-            ("store.path".to_owned(), path("state/rtmanager.db")),
-            ("admission.code_cache".to_owned(), path("state/code")),
-            ("admission.code_key_file".to_owned(), path("keys/code.key")),
-        ];
-        settings.extend(url.map(|url| ("store.url".to_owned(), url)));
-        Self { directory, settings }
-    }
+fn run(place: &Place, arguments: &[&str]) -> Output {
+    let output = command(place, arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmanager-cli"));
-        command.env_clear().env("HOME", self.directory.path()).current_dir(self.directory.path());
-        for (key, value) in &self.settings {
-            command.arg("--set").arg(format!("{key}={value}"));
-        }
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
+/// Kills a command after so long, unless it has ended.
+fn killed(place: &Place, arguments: &[&str], after: Duration) {
+    let mut child = command(place, arguments).spawn().unwrap();
+    std::thread::sleep(after);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        let output = self.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output
-    }
-
-    /// Kills a command after so long, unless it has ended.
-    fn killed(&self, arguments: &[&str], after: Duration) {
-        let mut child = self.command(arguments).spawn().unwrap();
-        std::thread::sleep(after);
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    fn push(&self, number: usize) {
-        let file = self.directory.path().join("policy.wasm");
-        std::fs::write(&file, many_sections(DEFAULT_POLICY, number)).unwrap();
-        self.run(&["policy", "push", path(&file), "--name", "keep", "--version", &format!("1.{number}.0")]);
-    }
-
-    async fn stores(&self) -> Stores {
-        let flags = self.settings.clone();
-        let sources = Sources { environment: Environment::default(), file: None, flags };
-        Stores::open(Loaded::from_sources(&sources).unwrap().config).await.unwrap()
-    }
+fn push(place: &Place, number: usize) {
+    let file = place.path().join("policy.wasm");
+    std::fs::write(&file, many_sections(DEFAULT_POLICY, number)).unwrap();
+    run(place, &["policy", "push", path(&file), "--name", "keep", "--version", &format!("1.{number}.0")]);
 }
 
 fn path(file: &Path) -> &str {
@@ -99,7 +69,7 @@ async fn is_whole(stores: &Stores, before: u64) -> u64 {
     let current = state.current.expect("something serves");
     let stored = stores.generations.generation(&scope(), current.number).await.unwrap();
     assert_eq!(stored, Some(current.clone()));
-    assert!(stores.policies.get(&current.spec.digest).await.unwrap().is_some());
+    assert!(!stores.policies.named(&current.spec.digest).await.unwrap().is_empty());
     let history = stores.generations.history(&scope(), None, 1).await.unwrap();
     let last = &history[0];
     assert!(matches!(last.event, PolicyEvent::Bound | PolicyEvent::RolledBack), "{last:?}");
@@ -113,19 +83,19 @@ async fn is_whole(stores: &Stores, before: u64) -> u64 {
 async fn kill_at_every_moment(place: &Place, arguments: &[&str], times: u32) -> [u32; 2] {
     let stores = place.stores().await;
     // The first one compiles.
-    place.run(arguments);
+    run(place, arguments);
     let began = Instant::now();
-    place.run(arguments);
+    run(place, arguments);
     let whole = began.elapsed();
     let (mut serving, mut swapped) = (state(&stores).await.current.unwrap().number, 0);
     for number in 0..times {
-        place.killed(arguments, whole * (number + 1) / times);
+        killed(place, arguments, whole * (number + 1) / times);
         let now = is_whole(&stores, serving).await;
         swapped += u32::from(now != serving);
         serving = now;
     }
-    place.run(&["audit", "verify"]);
-    place.run(arguments);
+    run(place, &["audit", "verify"]);
+    run(place, arguments);
     let last = is_whole(&stores, serving).await;
     assert_ne!(last, serving, "whatever was killed, the next one works");
     [times, swapped]
@@ -133,12 +103,12 @@ async fn kill_at_every_moment(place: &Place, arguments: &[&str], times: u32) -> 
 
 async fn survives(place: Place) {
     for number in [1, 2] {
-        place.push(number);
+        push(&place, number);
     }
     let bind = ["policy", "bind", SCOPE, "keep@1.2.0", "--accept-authority", "--reason", "x", "--wait", "0ms"];
-    place.run(&["policy", "bind", SCOPE, "keep@1.1.0", "--accept-authority", "--reason", "x", "--wait", "0ms"]);
-    let bound = kill_at_every_moment(&place, &bind, 12).await;
-    let rolled_back = kill_at_every_moment(&place, &["policy", "rollback", SCOPE, "--reason", "x"], 24).await;
+    run(&place, &["policy", "bind", SCOPE, "keep@1.1.0", "--accept-authority", "--reason", "x", "--wait", "0ms"]);
+    let bound = kill_at_every_moment(&place, &bind, 6).await;
+    let rolled_back = kill_at_every_moment(&place, &["policy", "rollback", SCOPE, "--reason", "x"], 12).await;
     println!("killed {bound:?} binds and {rolled_back:?} rollbacks: how many, and how many had swapped all the same");
 }
 

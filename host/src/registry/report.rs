@@ -11,6 +11,7 @@ use super::scope::{Current, ScopeBindings};
 use super::watch::in_time;
 use crate::metrics::GenerationGauges;
 use crate::model::{ErrorChain, GenerationId, PolicyScope, Serving};
+use crate::ports::PruneBefore;
 
 /// Every so often a host says again what it serves,
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -18,16 +19,23 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 const SCOPES_A_BEAT: usize = 200;
 /// What a host said so long ago, and not again, it says no more.
 const REPORTS_LAST: Duration = Duration::from_secs(3_600);
+/// Every so often what nobody needs any more is forgotten:
+const PRUNING: Duration = Duration::from_secs(3_600);
+/// generations that were staged so long ago and never used,
+const STAGED_LAST: Duration = Duration::from_secs(24 * 3_600);
+/// and how shadows differed, so long ago, in rollouts that are over.
+const DIVERGENCES_LAST: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// Whose turn it is to be reported again.
 pub(super) struct Beats {
     next: Instant,
     after: usize,
+    pruning: Instant,
 }
 
 impl Beats {
     pub(super) fn begin() -> Self {
-        Self { next: Instant::now() + HEARTBEAT, after: 0 }
+        Self { next: Instant::now() + HEARTBEAT, after: 0, pruning: Instant::now() }
     }
 }
 
@@ -64,6 +72,35 @@ impl Watcher {
                 tracing::debug!(error = %ErrorChain(&error), "old reports of hosts were not forgotten");
             }
         }
+        self.prune().await;
+    }
+
+    /// Forgets what nobody needs any more, now and then; any host that serves does.
+    async fn prune(&self) {
+        if !self.speaks.load(Ordering::Relaxed) || !self.is_time_to_prune() {
+            return;
+        }
+        let now = self.stores.clock.now();
+        let before =
+            PruneBefore { staged: now.saturating_sub(STAGED_LAST), divergences: now.saturating_sub(DIVERGENCES_LAST) };
+        match in_time(self.stores.generations.prune(&before)).await {
+            Ok(0) => {}
+            Ok(generations) => {
+                tracing::info!(generations, "generations that were staged and never used were forgotten")
+            }
+            Err(error) => {
+                tracing::warn!(error = %ErrorChain(&error), "old generations and divergences are kept for now")
+            }
+        }
+    }
+
+    fn is_time_to_prune(&self) -> bool {
+        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = beats.pruning <= Instant::now();
+        if is_time {
+            beats.pruning = Instant::now() + PRUNING;
+        }
+        is_time
     }
 
     /// Where the turn of those begins that report now, if it is time.
@@ -74,7 +111,8 @@ impl Watcher {
         }
         let count = self.reported().len();
         let after = if beats.after >= count { 0 } else { beats.after };
-        *beats = Beats { next: Instant::now() + HEARTBEAT, after: after.saturating_add(SCOPES_A_BEAT) };
+        beats.next = Instant::now() + HEARTBEAT;
+        beats.after = after.saturating_add(SCOPES_A_BEAT);
         Some(after)
     }
 
@@ -93,18 +131,30 @@ impl Watcher {
         }
     }
 
+    /// Says what this host serves a scope with now.
+    pub(super) async fn report_scope(&self, scope: &PolicyScope) {
+        if let Some(in_place) = self.registry.scope(scope) {
+            self.report(&in_place).await;
+        }
+    }
+
     pub(super) async fn report(&self, scope: &ScopeBindings) {
         if !self.speaks.load(Ordering::Relaxed) {
             return;
         }
+        // Not later than it looks: what is said was so at that time or after it.
+        let at = self.stores.clock.now();
+        // Since a scope's turn to be reported came, another generation may have come into force.
+        let in_place = self.registry.scope(&scope.scope);
+        let scope = in_place.as_deref().unwrap_or(scope);
         let ready = scope.loaded.iter().filter(|(_, binding)| Some(&binding.reference) != scope.reference());
         let serving = Serving {
             replica: self.replica.clone(),
             scope: scope.scope.clone(),
             generation: self.served(scope),
             ready: ready.map(|(number, _)| *number).collect(),
-            problem: scope.problem.clone(),
-            at: self.stores.clock.now(),
+            problem: scope.problem.clone().or_else(|| self.registry.ceiling_problem(&scope.scope)),
+            at,
         };
         if let Err(error) = in_time(self.stores.generations.report(&serving)).await {
             tracing::debug!(scope = %scope.scope, error = %ErrorChain(&error), "what is served was not reported");

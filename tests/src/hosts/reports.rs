@@ -1,169 +1,240 @@
-//! What hosts said they served, and when.
+//! What each host was told, what it said that it served, and which runs it began: all by one clock, so that no run is
+//! given the benefit of a doubt that is not there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use rtmanager::model::{
-    BindingSpec, Divergence, Generation, OperationEntry, PolicyChange, PolicyName, PolicyScope, PolicyVersion,
-    Revocation, Rollout, RolloutCounts, Serving, Signed, Timestamp,
-};
-use rtmanager::ports::{GenerationStore, ScopeState, StoreError, SwapError, SwapKind};
+use rtmanager::model::{Begun, GenerationId, Intent, OperationEntry, RunId, Serving, Timestamp};
+use rtmanager::ports::{Changes, Clock as _, GenerationStore, RecordStore, StoreError};
+use tokio::task;
 
 use super::{Replica, SCOPE};
+use crate::tapped::{GenerationTap, RecordTap};
+use rtmanager::adapters::system_clock::SystemClock;
 
-/// A host says what it serves once it does, so a run may be a little ahead of it.
-const AHEAD: Duration = Duration::from_millis(500);
-
-/// Everything that was said, in the order in which it was.
+/// All that was heard. Clones share it.
 #[derive(Clone, Default)]
-pub struct Reports(Arc<Mutex<Vec<(Replica, Serving)>>>);
+pub struct Reports(Arc<Mutex<[Account; 2]>>);
 
-impl Reports {
-    /// How many there were.
-    pub fn count(&self) -> usize {
-        self.0.lock().unwrap().len()
-    }
+/// What was heard of one host.
+#[derive(Default)]
+struct Account {
+    /// In the order in which the store answered it: a host asks for the next only when the last is in force.
+    told: Vec<Told>,
+    said: Vec<Said>,
+    begun: BTreeMap<RunId, Timestamp>,
+}
 
-    /// Whether the host said that it served the run's generation at some time of the run. Of a sweeper's run it is not
-    /// known whose it was, so any host will do.
-    pub fn served(&self, replica: Option<Replica>, entry: &OperationEntry) -> bool {
-        let hosts = replica.map_or(vec![Replica::One, Replica::Two], |host| vec![host]);
-        hosts.into_iter().any(|host| self.served_by(host, entry))
-    }
+/// The store told the host what is current.
+struct Told {
+    generation: GenerationId,
+    /// From here on it may be in force.
+    at: Timestamp,
+    /// From here on it is in force: whoever was told it, and puts it into force at once, since it is loaded, has gone on
+    /// to its next call.
+    in_force: Option<Timestamp>,
+    task: u64,
+}
 
-    fn served_by(&self, host: Replica, entry: &OperationEntry) -> bool {
-        let said = self.0.lock().unwrap();
-        let mut said = said.iter().filter(|(of, _)| *of == host).map(|(_, serving)| serving).peekable();
-        while let Some(serving) = said.next() {
-            let until = said.peek().map(|next| next.at);
-            let began = serving.at.saturating_sub(AHEAD) <= entry.finished_at;
-            let lasted = until.is_none_or(|until| entry.started_at <= until);
-            if serving.generation == entry.policy.generation && began && lasted {
-                return true;
+/// The host said that it serves this, and looked at what it serves at some time within these two.
+struct Said {
+    generation: GenerationId,
+    after: Timestamp,
+    at: Timestamp,
+}
+
+/// What can be said of a run's generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// It is the only one that its host can have served when the run was given it.
+    Proven,
+    /// It was just then being swapped.
+    Possible,
+    /// Its host did not serve it.
+    Wrong,
+    /// No host began the run.
+    Unknown,
+}
+
+impl Account {
+    /// What the host may have served at some time within these two. Once a later answer is in force, no earlier one is.
+    fn served_within(&self, from: Timestamp, to: Timestamp) -> BTreeSet<&GenerationId> {
+        let begun = self.told.partition_point(|told| told.at <= to);
+        let (mut served, mut until) = (BTreeSet::new(), self.in_force_after(begun));
+        for told in self.told[..begun].iter().rev() {
+            if until.is_some_and(|until| until < from) {
+                break;
             }
+            served.insert(&told.generation);
+            until = [until, told.in_force].into_iter().flatten().min();
         }
-        false
+        served
+    }
+
+    /// When the first of the later answers was in force.
+    fn in_force_after(&self, index: usize) -> Option<Timestamp> {
+        // Answers overtake one another by a few at most: each turn of a host's watch reports.
+        self.told[index..].iter().take(16).filter_map(|told| told.in_force).min()
+    }
+
+    /// A task that was told something has put it into force.
+    fn goes_on(&mut self, task: u64, at: Timestamp) {
+        if let Some(told) = self.told.iter_mut().rev().take(64).find(|told| told.task == task) {
+            told.in_force.get_or_insert(at);
+        }
     }
 }
 
-/// One host's view of the generations, by which its reports are heard.
+impl Reports {
+    /// How many reports there were.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap().iter().map(|account| account.said.len()).sum()
+    }
+
+    /// The host that began a run; none if none did.
+    pub fn host_of(&self, run: &RunId) -> Option<Replica> {
+        let accounts = self.0.lock().unwrap();
+        [Replica::One, Replica::Two].into_iter().find(|host| accounts[*host as usize].begun.contains_key(run))
+    }
+
+    /// Whether a run's generation is what its host served. It was given it between its start and its beginning in the
+    /// store.
+    pub fn finding(&self, entry: &OperationEntry) -> Finding {
+        let Some(host) = self.host_of(&entry.run_id) else { return Finding::Unknown };
+        let accounts = self.0.lock().unwrap();
+        let account = &accounts[host as usize];
+        let served = account.served_within(entry.started_at, account.begun[&entry.run_id]);
+        match (served.contains(&entry.policy.generation), served.len()) {
+            (false, _) => Finding::Wrong,
+            (true, 1) => Finding::Proven,
+            (true, _) => Finding::Possible,
+        }
+    }
+
+    /// Reports of what the host cannot have served when it looked.
+    pub fn lies(&self) -> Vec<String> {
+        let accounts = self.0.lock().unwrap();
+        let mut lies = Vec::new();
+        for (host, account) in [Replica::One, Replica::Two].iter().zip(accounts.iter()) {
+            // Before it was told anything, a host serves what its file binds.
+            let first = account.told.first().map_or(Timestamp::default(), |told| told.at);
+            for said in account.said.iter().filter(|said| said.after >= first) {
+                let served = account.served_within(said.after, said.at);
+                if !served.contains(&said.generation) {
+                    lies.push(format!("{host:?} said at {} that it served {}: {served:?}", said.at, said.generation));
+                }
+            }
+        }
+        lies
+    }
+}
+
+/// One host's view of the generations, by which what it is told and says is heard.
 pub(super) struct Heard {
     pub(super) inner: Arc<dyn GenerationStore>,
     pub(super) host: Replica,
     pub(super) reports: Reports,
 }
 
+impl Heard {
+    fn account<T>(&self, hear: impl FnOnce(&mut Account) -> T) -> T {
+        hear(&mut self.reports.0.lock().unwrap()[self.host as usize])
+    }
+}
+
+/// The task that asks, as a number; outside of one there is only the test itself.
+fn this_task() -> u64 {
+    task::try_id().and_then(|id| id.to_string().parse().ok()).unwrap_or_default()
+}
+
 #[async_trait]
-impl GenerationStore for Heard {
+impl GenerationTap for Heard {
+    fn inner(&self) -> &Arc<dyn GenerationStore> {
+        &self.inner
+    }
+
+    /// Revocations are read before anything that was told is put into force.
+    fn begins(&self, call: &'static str) -> u64 {
+        if call != "revoked_since" {
+            self.account(|account| account.goes_on(this_task(), SystemClock.now()));
+        }
+        0
+    }
+
+    async fn changed_since(&self, epoch: u64) -> Result<Changes, StoreError> {
+        let answer = self.inner.changed_since(epoch).await?;
+        let current = answer.states.iter().find(|state| state.scope.as_str() == SCOPE);
+        if let Some(generation) = current.and_then(|state| state.current.as_ref()) {
+            let (generation, task) = (generation.id(), this_task());
+            self.account(|account| {
+                account.told.push(Told { generation, at: SystemClock.now(), in_force: None, task });
+            });
+        }
+        Ok(answer)
+    }
+
     async fn report(&self, serving: &Serving) -> Result<(), StoreError> {
         if serving.scope.as_str() == SCOPE {
-            self.reports.0.lock().unwrap().push((self.host, serving.clone()));
+            self.account(|account| {
+                let generation = serving.generation.clone();
+                account.said.push(Said { generation, after: serving.at, at: SystemClock.now() });
+            });
         }
         self.inner.report(serving).await
     }
+}
 
-    async fn stage(&self, scope: &PolicyScope, spec: &BindingSpec, staged: &Signed) -> Result<Generation, StoreError> {
-        self.inner.stage(scope, spec, staged).await
+/// One host's view of the records, by which it is known which runs are its own, also where their entries do not say so.
+pub(super) struct Begins {
+    pub(super) inner: Arc<dyn RecordStore>,
+    pub(super) host: Replica,
+    pub(super) reports: Reports,
+}
+
+#[async_trait]
+impl RecordTap for Begins {
+    fn inner(&self) -> &Arc<dyn RecordStore> {
+        &self.inner
     }
 
-    async fn generation(&self, scope: &PolicyScope, number: u64) -> Result<Option<Generation>, StoreError> {
-        self.inner.generation(scope, number).await
+    async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
+        let at = SystemClock.now();
+        let run = intent.run_id.clone();
+        self.reports.0.lock().unwrap()[self.host as usize].begun.entry(run).or_insert(at);
+        self.inner.begin_run(intent).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Timestamp {
+        Timestamp::from_micros(micros)
     }
 
-    async fn swap(
-        &self,
-        scope: &PolicyScope,
-        expected: Option<u64>,
-        to: u64,
-        kind: SwapKind,
-        mark: Option<(&PolicyName, &PolicyVersion)>,
-        signed: &Signed,
-    ) -> Result<(), SwapError> {
-        self.inner.swap(scope, expected, to, kind, mark, signed).await
+    fn told(number: u64, from: u64, in_force: Option<u64>) -> Told {
+        let generation = format!("{SCOPE}/{number}").parse().unwrap();
+        Told { generation, at: at(from), in_force: in_force.map(at), task: 0 }
     }
 
-    async fn unbind(&self, scope: &PolicyScope, expected: u64, signed: &Signed) -> Result<(), SwapError> {
-        self.inner.unbind(scope, expected, signed).await
+    fn served(account: &Account, from: u64, to: u64) -> Vec<u64> {
+        account.served_within(at(from), at(to)).into_iter().filter_map(GenerationId::number).collect()
     }
 
-    async fn mark(&self, scope: &PolicyScope, name: &PolicyName) -> Result<Option<PolicyVersion>, StoreError> {
-        self.inner.mark(scope, name).await
-    }
-
-    async fn start_rollout(
-        &self,
-        scope: &PolicyScope,
-        expected: Option<u64>,
-        rollout: &Rollout,
-    ) -> Result<(), SwapError> {
-        self.inner.start_rollout(scope, expected, rollout).await
-    }
-
-    async fn end_rollout(&self, scope: &PolicyScope, number: u64, signed: &Signed) -> Result<bool, StoreError> {
-        self.inner.end_rollout(scope, number, signed).await
-    }
-
-    async fn count_rollout(
-        &self,
-        scope: &PolicyScope,
-        number: u64,
-        seen: &RolloutCounts,
-    ) -> Result<Option<RolloutCounts>, StoreError> {
-        self.inner.count_rollout(scope, number, seen).await
-    }
-
-    async fn add_divergence(
-        &self,
-        scope: &PolicyScope,
-        number: u64,
-        divergence: &Divergence,
-    ) -> Result<(), StoreError> {
-        self.inner.add_divergence(scope, number, divergence).await
-    }
-
-    async fn divergences(&self, scope: &PolicyScope, number: u64, limit: u32) -> Result<Vec<Divergence>, StoreError> {
-        self.inner.divergences(scope, number, limit).await
-    }
-
-    async fn revoke(&self, revocation: &Revocation, signed: &Signed) -> Result<bool, StoreError> {
-        self.inner.revoke(revocation, signed).await
-    }
-
-    async fn revocations(&self, limit: u32) -> Result<Vec<(String, Signed)>, StoreError> {
-        self.inner.revocations(limit).await
-    }
-
-    async fn epoch(&self) -> Result<u64, StoreError> {
-        self.inner.epoch().await
-    }
-
-    async fn changed_since(&self, epoch: u64) -> Result<(u64, Vec<ScopeState>), StoreError> {
-        self.inner.changed_since(epoch).await
-    }
-
-    async fn state(&self, scope: &PolicyScope) -> Result<Option<ScopeState>, StoreError> {
-        self.inner.state(scope).await
-    }
-
-    async fn history(
-        &self,
-        scope: &PolicyScope,
-        before: Option<u64>,
-        limit: u32,
-    ) -> Result<Vec<PolicyChange>, StoreError> {
-        self.inner.history(scope, before, limit).await
-    }
-
-    async fn changed(&self) {
-        self.inner.changed().await;
-    }
-
-    async fn forget_reports(&self, before: Timestamp, replica: Option<&str>) -> Result<(), StoreError> {
-        self.inner.forget_reports(before, replica).await
-    }
-
-    async fn reports(&self, scope: &PolicyScope, since: Timestamp) -> Result<Vec<Serving>, StoreError> {
-        self.inner.reports(scope, since).await
+    #[test]
+    fn a_host_serves_what_it_was_told_until_the_next_is_in_force_and_not_a_moment_longer() {
+        let told = vec![told(1, 100, Some(110)), told(2, 200, Some(210)), told(1, 300, None), told(3, 400, Some(410))];
+        let account = Account { told, ..Account::default() };
+        assert_eq!(served(&account, 0, 99), Vec::<u64>::new());
+        assert_eq!(served(&account, 120, 199), [1]);
+        assert_eq!(served(&account, 199, 200), [1, 2]);
+        assert_eq!(served(&account, 210, 220), [1, 2]);
+        assert_eq!(served(&account, 211, 220), [2]);
+        // Nobody saw when it was in force, but it was before the one after it.
+        assert_eq!(served(&account, 350, 360), [1, 2]);
+        assert_eq!(served(&account, 411, 420), [3]);
+        assert_eq!(served(&account, 0, 1_000), [1, 2, 3]);
     }
 }

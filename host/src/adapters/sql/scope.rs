@@ -1,10 +1,10 @@
 //! Rows of `policy_scopes`, alone and with their generations.
 
 use super::generation::{read_generation, signed};
-use super::{Reader, SqlRow, micros, number};
+use super::{Reader, SqlRow, micros, number, said};
 use crate::adapters::scope::Scope;
 use crate::model::{Generation, PolicyScope, Rollout, RolloutCounts, RolloutGoal, RolloutMode, Signed};
-use crate::ports::{ScopeState, StoreError};
+use crate::ports::{Changes, ScopeState, StoreError, Unreadable};
 
 /// How many columns `binding_columns!` has.
 const SCOPE_COLUMNS: usize = 14;
@@ -15,7 +15,7 @@ const PREVIOUS: usize = SCOPE_COLUMNS + 1;
 const GENERATION: usize = SCOPE_COLUMNS + 2;
 
 /// Where it stands whether that generation was revoked.
-const REVOKED: usize = GENERATION + 9;
+const REVOKED: usize = GENERATION + 11;
 
 /// Reads the columns of `binding_columns!`.
 pub(in crate::adapters) fn scope(row: &impl SqlRow) -> Result<Scope, StoreError> {
@@ -77,23 +77,54 @@ impl<'s> From<&'s Scope> for ScopeColumns<'s> {
 
 /// Reads rows of the epoch with scopes, and with each scope's generations: the columns of `binding_columns!`, then epoch,
 /// previous, those of a generation, and whether that was revoked. A row for each generation, by scope; one without a
-/// scope if there is none.
-pub(in crate::adapters) fn scope_states(rows: &[impl SqlRow]) -> Result<(u64, Vec<ScopeState>), StoreError> {
-    let (mut epoch, mut states) = (0, Vec::<ScopeState>::new());
+/// scope if there is none. What cannot be read costs its own scope only.
+pub(in crate::adapters) fn scope_states(rows: &[impl SqlRow]) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
     for row in rows {
-        epoch = Reader::at("policy_epoch", row, EPOCH).count()?;
+        changes.epoch = Reader::at("policy_epoch", row, EPOCH).count()?;
+    }
+    for of_scope in rows.chunk_by(|a, b| matches!((a.text(0), b.text(0)), (Ok(a), Ok(b)) if a == b)) {
+        match scope_state(of_scope) {
+            Ok(Some(state)) => changes.states.push(state),
+            Ok(None) => {}
+            Err(error) => changes.unreadable.extend(of_scope.first().map(|row| unreadable(row, &error))),
+        }
+    }
+    Ok(changes)
+}
+
+/// Of all rows of one scope; none of a row without one.
+fn scope_state(rows: &[impl SqlRow]) -> Result<Option<ScopeState>, StoreError> {
+    let (mut state, mut current) = (None, None);
+    for row in rows {
         let Some(name) = Reader::new("policy_scopes", row).parsed_or_null::<PolicyScope>()? else { continue };
         let read = scope(row)?;
         let previous = Reader::at("policy_history", row, PREVIOUS).count_or_null()?;
-        if states.last().is_none_or(|last| last.scope != name) {
-            states.push(empty(name, &read));
-        }
-        if let (Some(state), Some(generation)) = (states.last_mut(), generation_or_null(row)?) {
+        current = read.current;
+        let state = state.get_or_insert_with(|| empty(name, &read));
+        if let Some(generation) = generation_or_null(row)? {
             let is_revoked = Reader::at("policy_revocations", row, REVOKED).count::<u64>()? > 0;
             place(state, &read, previous, generation, is_revoked);
         }
     }
-    Ok((epoch, states))
+    state.map(|state| is_whole(&state, current).map(|()| state)).transpose()
+}
+
+fn unreadable(row: &impl SqlRow, error: &StoreError) -> Unreadable {
+    let scope = Reader::new("policy_scopes", row).parsed().ok();
+    let current = Reader::at("policy_scopes", row, 1).count_or_null().unwrap_or(Some(0));
+    Unreadable { scope, current, reason: said(error) }
+}
+
+/// A scope whose current generation is lost is not one without a binding: nobody else is to serve it.
+fn is_whole(state: &ScopeState, current: Option<u64>) -> Result<(), StoreError> {
+    match current {
+        Some(number) if state.current.is_none() => {
+            let scope = state.scope.as_str();
+            Err(StoreError::Corrupt(format!("policy_generations, row {scope:?}: its generation {number} is lost")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn empty(scope: PolicyScope, read: &Scope) -> ScopeState {
