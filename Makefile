@@ -1,4 +1,4 @@
-.PHONY: demo test soak bench lint
+.PHONY: demo test soak bench kill-table lint
 
 # Builds, and cleans up a dozen containers before your eyes; in memory where there is no Docker Engine.
 demo:
@@ -24,6 +24,10 @@ soak:
 bench:
 	@tests/prerequisites.sh test
 	cargo bench -p rtmanager-tests
+
+# Plants bugs in hosts, backends and policies, and writes down which of them the simulation finds.
+kill-table:
+	cargo run -p rtmanager-tests --bin kill_table -- tests/docs/kill-table.md
 
 lint:
 	cargo fmt --all --check

@@ -9,6 +9,9 @@ use std::path::Path;
 use wit_bindgen_core::wit_parser::Resolve;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
+/// Does whatever a setting says.
+const SCRIPTED: &str = include_str!("../fixtures/scripted.wat");
+
 const LOOP: &str = "(loop $again (br $again))";
 
 macro_rules! grow_until_refused {
@@ -100,6 +103,8 @@ pub(crate) fn components(root: &Path, out_dir: &Path) -> Result<(), Box<dyn Erro
         let component = componentize(root, wat::parse_str(module.text())?)?;
         fs::write(out_dir.join(name).with_extension("wasm"), component)?;
     }
+    let scripted = componentize(root, wat::parse_str(SCRIPTED)?)?;
+    fs::write(out_dir.join("scripted.wasm"), scripted)?;
     Ok(())
 }
 

@@ -61,6 +61,9 @@ malformed! {
     ENDLESS_POST_RETURN = "endless_post_return";
 }
 
+/// Makes any call with any arguments, and answers anything: its setting `image` says what; see `fixtures/scripted.wat`.
+pub const SCRIPTED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/malformed/scripted.wasm"));
+
 /// Neither a component nor a module.
 pub const GARBAGE: &[u8] = b"\x7fELF, perhaps";
 

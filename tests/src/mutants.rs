@@ -10,11 +10,13 @@ use crate::tapped::Tapped;
 mod engine;
 mod leases;
 mod log;
+mod policies;
 mod records;
 
 pub use engine::Engine;
 pub use leases::Leases;
 pub use log::Log;
+pub use policies::POLICIES;
 pub use records::Records;
 
 /// A bug.
@@ -143,6 +145,12 @@ pub const ALL: &[Mutant] = &[
     Mutant::host("labels are not looked at", &["8"], Bug::Engine(Engine::IgnoresLabels)),
     Mutant::host("another container is removed", &["1", "8"], Bug::Engine(Engine::MistakesContainer)),
     Mutant::host("a removal is asked for without a look", &["1", "3"], Bug::Engine(Engine::TellsOnly)),
+    Mutant::backend("a change in spite of a revocation", &["7"], Bug::Records(Records::IgnoresRevocation)),
+    Mutant::host("a revocation is not looked at before removal", &["7"], Bug::Records(Records::OverlooksRevocation)),
+    Mutant::host("the change is made in another policy's name", &["7"], Bug::Records(Records::ChangesAsAnother)),
+    Mutant::host("the intent names another generation", &["7"], Bug::Records(Records::MistakesGeneration)),
+    Mutant::host("the entry names another generation", &["7"], Bug::Log(Log::MistakesGeneration)),
+    Mutant::host("a game is tried again instead of parked", &["9", "11"], Bug::Records(Records::ParksNothing)),
     Mutant::host("the sweeper forgets failures", &["11"], Bug::Records(Records::ForgetsDisposition)),
     Mutant::host("recovery never looks", &["4"], Bug::Records(Records::HidesOverdue)),
 ];

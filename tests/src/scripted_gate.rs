@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rtmanager::model::PolicyDigest;
+use rtmanager::model::{BindingSpec, PolicyDigest};
 use rtmanager::policies::{SafetyGate, Scenarios, Unsafe};
 
 /// How many histories it says that a policy came through.
@@ -25,7 +25,7 @@ impl ScriptedGate {
 
 #[async_trait]
 impl SafetyGate for ScriptedGate {
-    async fn examine(&self, component: &[u8], _: &BTreeMap<String, String>) -> Result<Scenarios, Unsafe> {
+    async fn examine(&self, component: &[u8], _: &BindingSpec) -> Result<Scenarios, Unsafe> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = refused.get(&PolicyDigest::of(component)).cloned();
         refused.map_or(Ok(Scenarios { histories: HISTORIES }), Err)

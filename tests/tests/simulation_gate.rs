@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use rtmanager::model::{Grant, Grants, LimitOverrides};
 use rtmanager::runtime::DEFAULT_POLICY;
 use rtmanager::simulation::{Counterexample, GateError, GateReport, Options, Simulator};
 use rtmanager_tests::fixtures::{ANSWER_NOT_UTF8, C_POLICY, ENDLESS_START, HOSTILE, SOUND, TRAPPING_START};
+use rtmanager_tests::mutants::POLICIES;
 
 static SIMULATOR: LazyLock<Simulator> = LazyLock::new(|| Simulator::new(20_000_000).expect("a sandbox"));
 
@@ -26,10 +28,16 @@ fn settings(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
     settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+/// The histories without faults, those with single ones, and some more.
+const HISTORIES: u64 = 420;
+
 fn gate(component: &[u8], given: &[(&str, &str)]) -> Result<GateReport, GateError> {
+    gate_as_bound(component, Options { settings: settings(given), ..Options::default() })
+}
+
+fn gate_as_bound(component: &[u8], bound: Options) -> Result<GateReport, GateError> {
     let policy = SIMULATOR.load(component).expect("the policy loads");
-    let options = Options { histories: 320, settings: settings(given), ..Options::default() };
-    SIMULATOR.gate(&policy, &options, BUDGET)
+    SIMULATOR.gate(&policy, &Options { histories: HISTORIES, ..bound }, BUDGET)
 }
 
 fn refused(component: &[u8], given: &[(&str, &str)]) -> Counterexample {
@@ -59,55 +67,9 @@ fn proper_policies_pass_whatever_they_decide() {
     }
 }
 
-/// The mode of the hostile policy, and the rule that it breaks.
-const HOSTILE_MODES: &[(&str, &str)] = &[
-    ("trap-before-lease", "P2"),
-    ("trap-under-lease", "P2"),
-    ("trap-after-load", "P2"),
-    ("trap-after-remove", "P2"),
-    ("trap-after-update", "P2"),
-    ("trap-after-append", "P2"),
-    ("busy-loop", "P2"),
-    ("deep-recursion", "P2"),
-    ("memory-growth", "P2"),
-    ("call-flood", "P2"),
-    ("giant-log", "P2"),
-    ("sleep", "P2"),
-    ("exit", "P2"),
-    ("panic", "P2"),
-    ("forge-lease", "P2"),
-    ("drop-lease-twice", "P2"),
-    ("claim-success", "P1"),
-    ("claim-replay", "P1"),
-    ("unproven-entry", "P1"),
-    ("host-code", "P1"),
-    ("host-code-entry", "P1"),
-    ("no-entry", "P3"),
-    ("no-entry-after-cleanup", "P3"),
-    ("entry-fails-answer-succeeds", "P3"),
-    ("entry-succeeds-answer-fails", "P3"),
-    ("two-entries", "P1"),
-    ("foreign-entry", "P1"),
-    ("malformed-code", "P1"),
-    ("entry-flood", "P1"),
-    ("remove-before-load", "P1"),
-    ("remove-another", "P1"),
-    ("remove-by-name", "P1"),
-    ("remove-after-release", "P1"),
-    ("update-before-load", "P1"),
-    ("update-without-proof", "P1"),
-    ("update-running-to-removed", "P1"),
-    ("update-stopped-to-running", "P1"),
-    ("update-after-release", "P1"),
-    ("second-lease", "P1"),
-    ("keep-lease", "P4"),
-    // It does not look at the status before it removes.
-    ("honest", "P1"),
-];
-
 #[test]
 fn a_policy_that_breaks_the_protocol_is_refused_with_the_history_that_shows_it() {
-    for (mode, rule) in HOSTILE_MODES {
+    for (mode, rule) in POLICIES {
         let counterexample = refused(HOSTILE, &[("mode", mode)]);
         println!("{mode:<28} {} {}", counterexample.rule, counterexample.what);
         assert_eq!(counterexample.rule, *rule, "{mode}: {counterexample}");
@@ -131,4 +93,62 @@ fn a_component_that_breaks_the_sandbox_is_refused() {
         let rule = refused(component, &[]).rule;
         assert!(rule == "P2" || rule == "P3", "{rule}");
     }
+}
+
+fn rule_of(refusal: Result<GateReport, GateError>) -> &'static str {
+    match refusal {
+        Err(GateError::Refused(counterexample)) => counterexample.rule,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_policy_is_played_within_the_limits_that_it_is_bound_with() {
+    let bound = |limits| gate_as_bound(DEFAULT_POLICY, Options { limits, ..Options::default() });
+    let enough = LimitOverrides {
+        memory_bytes: Some(4 << 20),
+        guest_time: Some(Duration::from_millis(20)),
+        calls: Some(40),
+        bytes_per_run: Some(20_000),
+        log_lines: Some(0),
+        ..LimitOverrides::default()
+    };
+    bound(enough).expect("it needs no more than this");
+    for too_little in [
+        LimitOverrides { calls: Some(5), ..LimitOverrides::default() },
+        LimitOverrides { memory_bytes: Some(64 << 10), ..LimitOverrides::default() },
+        LimitOverrides { bytes_per_run: Some(20), ..LimitOverrides::default() },
+        LimitOverrides { guest_time: Some(Duration::ZERO), ..LimitOverrides::default() },
+    ] {
+        assert_eq!(rule_of(bound(too_little.clone())), "P2", "{too_little:?}");
+    }
+}
+
+#[test]
+fn a_policy_is_not_to_blame_when_answers_take_longer_than_its_runs_may() {
+    let limits = LimitOverrides { run_time: Some(Duration::from_millis(100)), ..LimitOverrides::default() };
+    let bound = |component, given: &[(&str, &str)]| {
+        gate_as_bound(component, Options { limits: limits.clone(), settings: settings(given), ..Options::default() })
+    };
+    bound(DEFAULT_POLICY, &[]).expect("it waits for answers only");
+    assert_eq!(rule_of(bound(HOSTILE, &[("mode", "sleep")])), "P2", "it waits for nothing");
+}
+
+#[test]
+fn a_policy_is_played_with_the_grants_that_it_is_bound_with() {
+    let without = |component, given: &[(&str, &str)], missing: &[Grant]| {
+        let grants = Grants::all().iter().filter(|grant| !missing.contains(grant)).cloned().collect();
+        gate_as_bound(component, Options { settings: settings(given), grants, ..Options::default() })
+    };
+    let missing = [Grant::DockerRemove, Grant::DockerInspect, Grant::RecordsUpdateStatus];
+    for missing in &missing {
+        let missing = std::slice::from_ref(missing);
+        without(HOSTILE, &[("mode", "proper")], missing).expect("what it is not granted is no fault of its own");
+        without(DEFAULT_POLICY, &[], missing).expect("what it is not granted is no fault of its own");
+    }
+    // Which mode it is in is a setting, that it may read or not; without one it is `honest`.
+    let settings = [Grant::AllSettings];
+    assert_eq!(rule_of(without(HOSTILE, &[("mode", "proper")], &settings)), "P1");
+    assert_eq!(rule_of(without(HOSTILE, &[("mode", "busy-loop")], &settings)), "P1");
+    assert_eq!(rule_of(without(HOSTILE, &[("mode", "busy-loop")], &[])), "P2");
 }

@@ -1,7 +1,6 @@
 //! Simulators with a policy in them: for the safety scenarios of its admission, and for its author. The policy's code is
 //! compiled in the cage, as that of policies that serve.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,12 +9,12 @@ use tokio::sync::Semaphore;
 
 use crate::adapters::system_clock::SystemRandomness;
 use crate::admission::{Refusal, look_at};
-use crate::compiler::{Compiler, CompilerOptions, LoadFailure};
+use crate::compiler::{Compiler, CompilerOptions, LoadFailure, Purpose};
 use crate::config::Config;
-use crate::model::{ErrorChain, PolicyDigest};
+use crate::model::{BindingSpec, ErrorChain, PolicyDigest};
 use crate::policies::{SafetyGate, Scenarios, Unsafe};
 use crate::ports::Randomness as _;
-use crate::runtime::Policy;
+use crate::runtime::{Limits, Policy};
 use crate::simulation::{GateError, Options, Simulator};
 
 /// After so long no further history is begun. Those without faults, and those with each single fault, are played in any
@@ -30,12 +29,14 @@ pub async fn simulator(config: &Config, component: Vec<u8>) -> Result<(Arc<Simul
     let looked_at = tokio::task::spawn_blocking(move || (look_at(&component, &shape), component));
     let (authority, component) = looked_at.await?;
     authority?;
-    Simulations::new(config.admission.compiler.clone()).load(&component).await
+    Simulations::new(config).load(&component).await
 }
 
 /// Plays histories of policies.
 pub(super) struct Simulations {
     compiler: Compiler,
+    /// The host's.
+    limits: Limits,
     /// Made when it is first needed: it reserves room for instances.
     simulator: OnceLock<Arc<Simulator>>,
     /// One policy at a time: a simulation takes a processor.
@@ -44,16 +45,17 @@ pub(super) struct Simulations {
 
 impl Simulations {
     /// Begins nothing yet.
-    pub(super) fn new(compiler: CompilerOptions) -> Self {
-        let compiler = Compiler::new(CompilerOptions { repeatable: true, ..compiler });
-        Self { compiler, simulator: OnceLock::new(), place: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(config: &Config) -> Self {
+        let compiler = CompilerOptions { repeatable: true, ..config.admission.compiler.clone() };
+        let (compiler, limits) = (Compiler::new(compiler), config.sandbox.limits.clone());
+        Self { compiler, limits, simulator: OnceLock::new(), place: Arc::new(Semaphore::new(1)) }
     }
 
     fn simulator(&self) -> Result<Arc<Simulator>, Refusal> {
         if let Some(simulator) = self.simulator.get() {
             return Ok(simulator.clone());
         }
-        let made = Simulator::new(Simulator::FUEL);
+        let made = Simulator::within(Simulator::FUEL, self.limits.clone());
         let made = made.map_err(|error| Refusal::Unchecked(ErrorChain(&error).to_string()))?;
         Ok(self.simulator.get_or_init(|| Arc::new(made)).clone())
     }
@@ -61,7 +63,11 @@ impl Simulations {
     /// Compiles a policy and loads it.
     async fn load(&self, component: &[u8]) -> Result<(Arc<Simulator>, Policy), Refusal> {
         let (simulator, digest) = (self.simulator()?, PolicyDigest::of(component));
-        let code = self.compiler.compile(component, simulator.fingerprint()).await.map_err(LoadFailure::from)?;
+        let code = self
+            .compiler
+            .compile(component, simulator.fingerprint(), Purpose::Examination)
+            .await
+            .map_err(LoadFailure::from)?;
         let into = simulator.clone();
         let policy = tokio::task::spawn_blocking(move || into.load_compiled(digest, &code)).await?;
         Ok((simulator, policy.map_err(LoadFailure::from)?))
@@ -70,14 +76,14 @@ impl Simulations {
 
 #[async_trait]
 impl SafetyGate for Simulations {
-    async fn examine(&self, component: &[u8], settings: &BTreeMap<String, String>) -> Result<Scenarios, Unsafe> {
+    async fn examine(&self, component: &[u8], bound: &BindingSpec) -> Result<Scenarios, Unsafe> {
         // The semaphore is never closed. The place is the simulation's, which goes on though nobody waits for it.
         let place = self.place.clone().acquire_owned().await.ok();
         let (simulator, policy) = self.load(component).await.map_err(unfit)?;
-        let settings = settings.clone();
+        let bound = bound.clone();
         let playing = tokio::task::spawn_blocking(move || {
             let _place = place;
-            play(&simulator, &policy, settings)
+            play(&simulator, &policy, bound)
         });
         match tokio::time::timeout(LIMIT, playing).await {
             Ok(played) => played.map_err(|error| unchecked(&error))?,
@@ -89,11 +95,12 @@ impl SafetyGate for Simulations {
     }
 }
 
-fn play(simulator: &Simulator, policy: &Policy, settings: BTreeMap<String, String>) -> Result<Scenarios, Unsafe> {
+fn play(simulator: &Simulator, policy: &Policy, bound: BindingSpec) -> Result<Scenarios, Unsafe> {
     let mut seed = [0; 8];
     // So that nobody can write a policy that behaves in these histories only.
     SystemRandomness.fill(&mut seed).map_err(|error| Unsafe::Unchecked(error.to_string()))?;
-    let options = Options { settings, seed: u64::from_le_bytes(seed), ..Options::default() };
+    let BindingSpec { settings, limits, grants, .. } = bound;
+    let options = Options { settings, limits, grants, seed: u64::from_le_bytes(seed), ..Options::default() };
     match simulator.gate(policy, &options, BUDGET) {
         Ok(report) => Ok(Scenarios { histories: report.histories }),
         Err(GateError::Refused(found)) => {

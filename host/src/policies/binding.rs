@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::authority::Extent;
-use super::catalogue::authority;
 use super::{AuthorityChange, Error, Policies, PolicyId, Scenarios, may_change, may_see};
 use crate::access::{Caller, Deed};
 use crate::admission::Authority;
@@ -15,6 +14,9 @@ use crate::model::{
 use crate::ports::{SwapError, SwapKind};
 use crate::runtime::Limits;
 use crate::signing::{self, Envelope, PublicKey, TenantScope};
+
+/// Generations of a scope that are staged and have neither served nor been tried.
+const MOST_STAGED: u64 = 20;
 
 /// What to bind a scope to, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,22 +85,47 @@ impl Policies {
         may_change(caller, scope)?;
         let signed = self.signed(caller, &bind.reason)?;
         let deed = deed("policy.bind", scope, &bind);
-        let (desk, scope) = (self.clone(), scope.clone());
-        self.0.trail.audited(caller, deed, async move { desk.swap_in(&scope, &bind, &signed).await }).await
+        let (desk, scope, by) = (self.clone(), scope.clone(), caller.clone());
+        self.0.trail.audited(caller, deed, async move { desk.swap_in(&by, &scope, &bind, &signed).await }).await
     }
 
-    async fn swap_in(&self, scope: &PolicyScope, bind: &Bind, signed: &Signed) -> Result<Bound, Error> {
+    async fn swap_in(
+        &self,
+        caller: &Caller,
+        scope: &PolicyScope,
+        bind: &Bind,
+        signed: &Signed,
+    ) -> Result<Bound, Error> {
         let _busy = self.0.busy.enter(scope)?;
         let (before, examined) = self.examine_to_swap(scope, bind).await?;
         let Examination { artifact, spec, change, scenarios, .. } = examined;
-        let generation = self.0.generations.stage(scope, &spec, signed).await?;
-        let behind = self.ready(&generation, bind.patience, bind.leave_behind).await?;
+        let generation = self.stage(scope, &spec, signed).await?;
+        let behind = self.ready(caller, &generation, bind.patience, bind.leave_behind).await?;
         // A ceiling or a key may have changed meanwhile.
         self.check_allowed(scope, &generation.spec).await?;
-        self.check_mark(scope, &artifact).await?;
-        let mark = Some((&artifact.name, &artifact.version));
-        self.0.generations.swap(scope, before, generation.number, SwapKind::Bind, mark, signed).await?;
+        let (generations, signed, new) = (self.0.generations.clone(), signed.clone(), generation.clone());
+        let swapping = async move {
+            let mark = Some((&artifact.name, &artifact.version));
+            Ok::<_, Error>(generations.swap(&new.scope, before, new.number, SwapKind::Bind, mark, &signed).await?)
+        };
+        self.0.trail.audited(caller, resolved("policy.swap", &generation), swapping).await?;
         Ok(Bound { generation, before, change, scenarios, behind })
+    }
+
+    /// Adds a generation, if the scope has room for it.
+    pub(super) async fn stage(
+        &self,
+        scope: &PolicyScope,
+        spec: &BindingSpec,
+        signed: &Signed,
+    ) -> Result<Generation, Error> {
+        if self.0.generations.unused(scope).await? >= MOST_STAGED {
+            return Err(Error::Invalid(format!(
+                "{scope} has {MOST_STAGED} generations that were staged and never used, which is the most; each is \
+                 forgotten a day after it was staged"
+            )));
+        }
+        Ok(self.0.generations.stage(scope, spec, signed).await?)
     }
 
     /// Everything that can be known before a generation is staged.
@@ -123,20 +150,17 @@ impl Policies {
         let ceiling = self.ceiling(scope).await?;
         self.check_signatures(scope, &artifact, &ceiling).await?;
         self.check_mark(scope, &artifact).await?;
-        let component = self.component(&artifact.digest).await?;
-        let grants = match &bind.grants {
-            Some(grants) => grants.clone(),
-            None => authority(component.clone()).await?.needs,
-        };
+        let looked = self.0.admission.look(self.component(&artifact.digest).await?.into()).await?;
+        let grants = bind.grants.clone().unwrap_or_else(|| looked.authority.needs.clone());
         let limits = within(&bind.limits, &ceiling.limits, &self.0.limits)?;
         check_grants(scope, &grants, &ceiling)?;
         let (settings, digest) = (bind.settings.clone(), artifact.digest.clone());
-        let spec = BindingSpec { digest, settings, limits, grants };
+        let called = Some((artifact.name.clone(), artifact.version.clone()));
+        let spec = BindingSpec { digest, called, settings, limits, grants };
         let extent = Extent::of(&spec, &self.0.limits);
-        let admitted = self.0.admission.check(component.clone(), &spec.grants, &extent.limits).await?;
-        let readable = spec.settings.iter().filter(|(name, _)| spec.grants.permits_setting(name));
-        let readable = readable.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let scenarios = self.0.gate.examine(&component, &readable).await?;
+        let component = looked.component.clone();
+        let admitted = self.0.admission.admit(looked, &spec.grants, &extent.limits).await?;
+        let scenarios = self.0.gate.examine(&component, &spec).await?;
         let change = AuthorityChange::between(serving, &extent);
         Ok(Examination { artifact, authority: admitted.authority, spec, change, scenarios })
     }
@@ -179,7 +203,12 @@ impl Policies {
             keys.iter().filter(|key| key.revoked_at.is_some()).map(|key| key.id.clone()).collect();
         let trusted: Vec<_> = keys.iter().filter_map(|key| trusted(key, revoked.contains(&key.id))).collect();
         let (subject, mut causes) = (artifact.subject(scope.tenant()), Vec::new());
-        for text in self.0.policies.signatures(&artifact.digest).await? {
+        // What vouches for the platform's does so for a tenant's that is the same.
+        let mut texts = self.0.policies.signatures(None, &artifact.digest).await?;
+        if scope.tenant().is_some() {
+            texts.extend(self.0.policies.signatures(scope.tenant(), &artifact.digest).await?);
+        }
+        for text in texts {
             let Ok(envelope) = Envelope::parse(text.as_bytes()) else { continue };
             match signing::verify(&envelope, &trusted, &subject) {
                 Ok(_) => return Ok(()),
@@ -191,7 +220,8 @@ impl Policies {
 
     /// Whether what was bound once is allowed still: within the ceiling, and vouched for by a key that counts.
     pub(super) async fn check_allowed(&self, scope: &PolicyScope, spec: &BindingSpec) -> Result<(), Error> {
-        let artifact = self.artifact(scope, &PolicyId::Digest(spec.digest.clone())).await?;
+        let unknown = || Error::NotFound(format!("policy {} that {scope} may be bound to", spec.digest));
+        let artifact = self.policy_of(scope, spec).await?.ok_or_else(unknown)?;
         let ceiling = self.ceiling(scope).await?;
         within(&spec.limits, &ceiling.limits, &self.0.limits)?;
         check_grants(scope, &spec.grants, &ceiling)?;
@@ -217,15 +247,47 @@ fn check_grants(scope: &PolicyScope, grants: &Grants, ceiling: &Ceiling) -> Resu
 
 /// For the trail: everything but the values of settings, which may be secrets.
 pub(super) fn deed(action: &'static str, scope: &PolicyScope, bind: &Bind) -> Deed {
-    // The names of many would fill the entry, and hide the rest of it.
-    let settings: Vec<_> = bind.settings.keys().take(32).map(|name| bounded_text(name, 64)).collect();
     Deed::new(action, scope)
         .with("policy", bind.policy.to_string())
-        .with("settings", settings)
+        .with("settings", names(&bind.settings))
         .with("settings_count", bind.settings.len())
+        .with("limits", limits_text(&bind.limits))
         .with("grants", bind.grants.as_ref().map(ToString::to_string))
         .with("accept_authority", bind.accept_authority)
         .with("reason", bind.reason.clone())
+}
+
+/// For the trail: what the order came to, once that is known, and before it serves anybody or is tried.
+pub(super) fn resolved(action: &'static str, generation: &Generation) -> Deed {
+    let spec = &generation.spec;
+    Deed::new(action, generation.id())
+        .with("number", generation.number)
+        .with("policy", spec.called.as_ref().map(|(name, version)| format!("{name}@{version}")))
+        .with("digest", spec.digest.as_str())
+        .with("settings", names(&spec.settings))
+        .with("settings_count", spec.settings.len())
+        .with("limits", limits_text(&spec.limits))
+        .with("grants", spec.grants.to_string())
+}
+
+/// The names of many would fill the entry, and hide the rest of it.
+fn names(settings: &BTreeMap<String, String>) -> Vec<String> {
+    settings.keys().take(32).map(|name| bounded_text(name, 64)).collect()
+}
+
+/// None for the host's own.
+fn limits_text(limits: &LimitOverrides) -> Option<String> {
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let all = [
+        ("memory_bytes", limits.memory_bytes),
+        ("guest_time_ms", limits.guest_time.map(millis)),
+        ("run_time_ms", limits.run_time.map(millis)),
+        ("calls", limits.calls.map(u64::from)),
+        ("bytes_per_run", limits.bytes_per_run),
+        ("log_lines", limits.log_lines.map(u64::from)),
+    ];
+    let set: Vec<_> = all.iter().filter_map(|(name, limit)| limit.map(|limit| format!("{name}={limit}"))).collect();
+    (!set.is_empty()).then(|| set.join(" "))
 }
 
 /// A key that was added is one that could be read.

@@ -1,8 +1,8 @@
 //! What runs a policy through the safety scenarios.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
+
+use crate::model::BindingSpec;
 
 /// A policy kept the protocol in all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Unsafe {
 /// is its own affair.
 #[async_trait]
 pub trait SafetyGate: Send + Sync {
-    /// Examines a component with the settings that it is to read, by which it may be another policy. It has been
-    /// admitted: it fits, and is bounded.
-    async fn examine(&self, component: &[u8], settings: &BTreeMap<String, String>) -> Result<Scenarios, Unsafe>;
+    /// Examines a component as it is to be bound: with these settings, by which it may be another policy, and within
+    /// these limits and grants. It has been admitted: it fits, and is bounded.
+    async fn examine(&self, component: &[u8], bound: &BindingSpec) -> Result<Scenarios, Unsafe>;
 }

@@ -1,8 +1,8 @@
 //! Whoever calls ports in a history: each call waits its turn, meets its fault, and is noted.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::clock::VirtualClock;
@@ -41,11 +41,35 @@ pub(super) struct Part {
     pub(super) game: Option<usize>,
     step: AtomicU32,
     made: AtomicU32,
+    waiting: Mutex<Waiting>,
+}
+
+/// How long an actor has waited for answers.
+#[derive(Default)]
+struct Waiting {
+    calls: u32,
+    since: Duration,
+    total: Duration,
+}
+
+/// A call is under way until this is dropped.
+struct UnderWay<'a>(&'a Actor);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let now = self.0.site.elapsed();
+        let mut waiting = self.0.part.waiting();
+        waiting.calls = waiting.calls.saturating_sub(1);
+        if waiting.calls == 0 {
+            let span = now.saturating_sub(waiting.since);
+            waiting.total += span;
+        }
+    }
 }
 
 impl Part {
     pub(super) fn new(label: String, step: u32, game: Option<usize>) -> Self {
-        Self { label, game, step: AtomicU32::new(step), made: AtomicU32::new(0) }
+        Self { label, game, step: AtomicU32::new(step), made: AtomicU32::new(0), waiting: Mutex::default() }
     }
 
     /// The same actor in another step.
@@ -56,6 +80,17 @@ impl Part {
 
     pub(super) fn step(&self) -> u32 {
         self.step.load(Ordering::Relaxed)
+    }
+
+    /// How long the actor has waited for answers, by now.
+    pub(super) fn waited(&self, now: Duration) -> Duration {
+        let waiting = self.waiting();
+        let under_way = if waiting.calls > 0 { now.saturating_sub(waiting.since) } else { Duration::ZERO };
+        waiting.total + under_way
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,6 +104,7 @@ impl Stage for Actor {
     ) -> Result<T, E> {
         let place = (self.part.step(), self.part.made.fetch_add(1, Ordering::Relaxed));
         let issued = self.site.elapsed();
+        let _under_way = self.under_way(issued);
         if !self.life.has_ended() {
             self.site.seen().witness.asked(self, call, about, issued);
         }
@@ -117,7 +153,9 @@ impl Stage for Actor {
                 self.perform(call, about, issued, effect).await
             }
             Fault::Meanwhile(deed) => {
-                deeds::perform(&self.site, self.concerned(call, about, place.1), deed).await;
+                if let Err(error) = deeds::perform(&self.site, self.concerned(call, about, place.1), deed).await {
+                    self.site.fail(error);
+                }
                 self.perform(call, about, issued, effect).await
             }
         }
@@ -125,6 +163,15 @@ impl Stage for Actor {
 }
 
 impl Actor {
+    fn under_way(&self, now: Duration) -> UnderWay<'_> {
+        let mut waiting = self.part.waiting();
+        if waiting.calls == 0 {
+            waiting.since = now;
+        }
+        waiting.calls = waiting.calls.saturating_add(1);
+        UnderWay(self)
+    }
+
     /// How long a call takes to arrive follows from its place alone, so that leaving out other steps of a plan
     /// changes as little as can be.
     async fn wait_for_turn(&self, (step, nth): (u32, u32), call: Call) {

@@ -14,6 +14,11 @@ pub(super) fn observer(actor: Actor) -> Observer {
         if actor.life.has_ended() {
             return;
         }
+        let is_cut_off = execution.answer.as_ref().is_err_and(|fault| fault.code == ErrorCode::POLICY_RUN_TIMEOUT);
+        if is_cut_off {
+            // What it had asked for may be granted after its end, and lasts for its time to live then.
+            actor.site.seen().witness.missed(actor.part.step(), Call::LeaseTryAcquire);
+        }
         for (invariant, what) in wrongs(&actor, execution) {
             let game = &execution.session.run().request.game_id;
             actor.site.note(&actor.part.label, format_args!("policy, {game}: {what}"));
@@ -39,11 +44,12 @@ fn wrongs(actor: &Actor, execution: &Execution) -> Vec<(Invariant, String)> {
     wrongs
 }
 
-/// A policy cannot know of a hold, of labels or of what makes a game's id; all else it has been told.
+/// A policy cannot know of a hold, of labels, of what makes a game's id, of a revocation, or of what it was not granted;
+/// all else it has been told.
 fn denied(actor: &Actor, session: &Session) -> Vec<(Invariant, String)> {
     let lost = actor.site.seen().witness.has_missed(actor.part.step(), &[Call::LeaseRenew]);
     let is_wrong = |rule: &&Rule| match rule {
-        Rule::Held | Rule::OwnerMismatch | Rule::InvalidRequest => false,
+        Rule::Held | Rule::OwnerMismatch | Rule::InvalidRequest | Rule::PolicyRevoked | Rule::NotGranted => false,
         // The lease may be gone before the record is read.
         Rule::RecordNotLoaded => !lost,
         _ => true,
@@ -55,6 +61,8 @@ fn denied(actor: &Actor, session: &Session) -> Vec<(Invariant, String)> {
 
 fn unanswered(actor: &Actor, fault: &Fault) -> Option<(Invariant, String)> {
     let waited = actor.site.seen().witness.was_delayed(actor.part.step());
+    // Or the run may take no longer than answers do, however slow they are; one that waits for itself does so in between.
+    let waited = waited || actor.part.waited(actor.site.elapsed()) * 2 >= actor.site.limits.run_time;
     let by_delays = waited && fault.code == ErrorCode::POLICY_RUN_TIMEOUT;
     // No place came free, which is not the policy's doing.
     let is_hosts = by_delays || fault.code == ErrorCode::POLICY_UNAVAILABLE;

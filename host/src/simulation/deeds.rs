@@ -1,7 +1,10 @@
 //! What the platform, operators and the rest of the world do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::host::SetupError;
+use super::orders;
 use super::plan::Deed;
 use super::site::{Site, container, engine_name, tenant};
 use crate::model::{
@@ -15,8 +18,11 @@ const ELSEWHERE: Duration = Duration::from_secs(2);
 const IMAGE: &str = "registry.example/game:1";
 
 /// Does it, as far as the game's state allows it.
-pub(super) async fn perform(site: &Site, index: usize, deed: Deed) {
-    let Some(game) = site.game(index) else { return };
+pub(super) async fn perform(site: &Arc<Site>, index: usize, deed: Deed) -> Result<(), SetupError> {
+    if deed.is_of_policy() {
+        return orders::perform(site, None, deed).await.map(drop);
+    }
+    let Some(game) = site.game(index) else { return Ok(()) };
     let found = site.store.record(game);
     let record = found.as_ref().map(|tracked| &tracked.record);
     let done = match deed {
@@ -30,10 +36,12 @@ pub(super) async fn perform(site: &Site, index: usize, deed: Deed) {
         Deed::Hold => hold(site, game, true).await,
         Deed::Unhold => hold(site, game, false).await,
         Deed::ForgetLease | Deed::TakeLease => lease(site, game, deed).await,
+        Deed::Swap | Deed::RollBack | Deed::RevokeGeneration | Deed::RevokeComponent => false,
     };
     if done {
         site.note("world", format_args!("{} {game}", deed.as_str()));
     }
+    Ok(())
 }
 
 fn is_there(site: &Site, record: &RuntimeRecord) -> bool {

@@ -46,7 +46,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::Unavailable,
         Self::Corrupt,
         Self::LoseRequest,
@@ -73,6 +73,10 @@ impl Fault {
         Self::Meanwhile(Deed::Unhold),
         Self::Meanwhile(Deed::ForgetLease),
         Self::Meanwhile(Deed::TakeLease),
+        Self::Meanwhile(Deed::Swap),
+        Self::Meanwhile(Deed::RollBack),
+        Self::Meanwhile(Deed::RevokeGeneration),
+        Self::Meanwhile(Deed::RevokeComponent),
     ];
 
     /// Whether it keeps its caller waiting for so long that the run may exceed its time without a fault of its policy's.
@@ -124,6 +128,10 @@ impl Deed {
             Self::Unhold => "unhold",
             Self::ForgetLease => "forget_lease",
             Self::TakeLease => "take_lease",
+            Self::Swap => "swap",
+            Self::RollBack => "roll_back",
+            Self::RevokeGeneration => "revoke_generation",
+            Self::RevokeComponent => "revoke_component",
         }
     }
 }

@@ -29,7 +29,6 @@ impl Plan {
             let act = other(&dice, games.len());
             add(&mut steps, &dice, act);
         }
-        steps.sort_by_key(|step| (step.at_ms, step.id));
         // The first one is early enough to happen, whatever its step does.
         let mut faults: Vec<Mishap> = Vec::new();
         for nth in 0..1 + dice.below(5) {
@@ -40,6 +39,8 @@ impl Plan {
             }
             faults.push(fault);
         }
+        bind_after_revocation(&mut steps, &faults, &dice);
+        steps.sort_by_key(|step| (step.at_ms, step.id));
         Self {
             seed,
             leases: match dice.below(20) {
@@ -62,6 +63,27 @@ fn add(steps: &mut Vec<Step>, dice: &Dice, act: Act) {
     let burst = if matches!(act, Act::Recover { .. }) { LAST_MS } else { dice.pick(&BETWEEN_MS, 0) };
     let at_ms = burst + dice.below(BURST_MS);
     steps.push(Step { id, at_ms, act });
+}
+
+/// Nothing serves after a revocation, so that little would happen any more: mostly somebody binds another version soon.
+fn bind_after_revocation(steps: &mut Vec<Step>, faults: &[Mishap], dice: &Dice) {
+    let revokes = |deed: Deed| matches!(deed, Deed::RevokeGeneration | Deed::RevokeComponent);
+    let by_step = |step: &Step| match step.act {
+        Act::Deed { deed, .. } if revokes(deed) => Some(step.at_ms),
+        _ => None,
+    };
+    let by_fault = |mishap: &Mishap| {
+        let is_revocation = matches!(mishap.fault, Fault::Meanwhile(deed) if revokes(deed));
+        steps.iter().find(|step| is_revocation && step.id == mishap.step).map(|step| step.at_ms)
+    };
+    let revoked: Vec<u64> = steps.iter().filter_map(by_step).chain(faults.iter().filter_map(by_fault)).collect();
+    for at_ms in revoked {
+        if dice.chance(75) {
+            let id = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+            let at_ms = at_ms + dice.pick(&[20, 100, 400, 2_000], 20) + dice.below(BURST_MS);
+            steps.push(Step { id, at_ms, act: Act::Swap { replica: dice.index(2) } });
+        }
+    }
 }
 
 fn game(dice: &Dice) -> Game {

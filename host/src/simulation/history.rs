@@ -1,7 +1,6 @@
 //! Plays one plan from its beginning to its rest.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -9,14 +8,14 @@ use tokio::time::Instant;
 
 use super::host::{Hosts, SetupError};
 use super::invariant::Breach;
-use super::plan::{Act, Plan, Source, Step};
+use super::plan::{Act, Deed, Plan, Source, Step};
 use super::site::{Seen, Site};
 use super::sometimes::Sometimes;
-use super::{Hooks, deeds, rest, results, setting};
+use super::versions::Versions;
+use super::{Hooks, deeds, orders, rest, results, setting};
 use crate::lifecycle::Request;
 use crate::metrics::Metrics;
 use crate::model::OpSource;
-use crate::registry::Registry;
 use crate::runtime::Limits;
 use crate::sweeper::{Observer, SweepRequest};
 
@@ -29,7 +28,7 @@ pub(super) struct History {
 /// What every history of a simulation has in common.
 #[derive(Clone)]
 pub(super) struct Stock {
-    pub(super) policies: [Arc<Registry>; 2],
+    pub(super) versions: Arc<Versions>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) limits: Limits,
     pub(super) hooks: Hooks,
@@ -50,17 +49,19 @@ pub enum PlayError {
 pub(super) fn play(stock: &Stock, plan: &Plan) -> Result<History, PlayError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(async {
-        let site = Arc::new(Site::new(plan, Instant::now(), stock.limits.clone()).map_err(SetupError::from)?);
-        setting::set(&site, plan).await;
-        let (hooks, policies) = (stock.hooks.clone(), stock.policies.clone());
+        let (limits, versions) = (stock.limits.clone(), stock.versions.clone());
+        let site = Arc::new(Site::new(plan, Instant::now(), limits, versions).map_err(SetupError::from)?);
+        setting::set(&site, plan).await?;
+        let hooks = stock.hooks.clone();
         // One more replica, whose clock is right, is there for the rest.
         let ahead_ms: Vec<i64> = plan.skew_ms.iter().copied().chain([0]).collect();
-        let hosts = Arc::new(Hosts::new(site.clone(), hooks, stock.metrics.clone(), policies, &ahead_ms));
+        let hosts = Arc::new(Hosts::new(site.clone(), hooks, stock.metrics.clone(), &ahead_ms));
         act_out(&hosts, plan).await?;
         // What is broken already needs no more.
         if site.seen().witness.is_whole() {
             rest::come_to_rest(&hosts, plan).await?;
         }
+        site.take_failure().map_or(Ok(()), Err)?;
         let mut seen = std::mem::take(&mut *site.seen());
         let breaches = seen.witness.take_breaches();
         Ok(History { breaches, seen })
@@ -70,12 +71,11 @@ pub(super) fn play(stock: &Stock, plan: &Plan) -> Result<History, PlayError> {
 /// Lets each step happen at its time, and waits for all.
 async fn act_out(hosts: &Arc<Hosts>, plan: &Plan) -> Result<(), SetupError> {
     let (mut steps, start) = (JoinSet::new(), Instant::now());
-    let under_way = Arc::new(AtomicU32::new(0));
     for step in plan.steps.clone() {
-        let (hosts, under_way) = (hosts.clone(), under_way.clone());
+        let hosts = hosts.clone();
         steps.spawn(async move {
             tokio::time::sleep_until(start + Duration::from_millis(step.at_ms)).await;
-            happen(&hosts, &step, &under_way).await
+            happen(&hosts, &step).await
         });
     }
     while let Some(step) = steps.join_next().await {
@@ -85,28 +85,16 @@ async fn act_out(hosts: &Arc<Hosts>, plan: &Plan) -> Result<(), SetupError> {
     Ok(())
 }
 
-async fn happen(hosts: &Arc<Hosts>, step: &Step, under_way: &AtomicU32) -> Result<(), SetupError> {
+async fn happen(hosts: &Arc<Hosts>, step: &Step) -> Result<(), SetupError> {
     match step.act {
         Act::Cleanup { replica, game, source } => {
-            under_way.fetch_add(1, Ordering::Relaxed);
-            let ran = clean_up(hosts, replica, step.id, game, source).await;
-            under_way.fetch_sub(1, Ordering::Relaxed);
-            ran
+            let _under_way = hosts.site.run_begins();
+            clean_up(hosts, replica, step.id, game, source).await
         }
         Act::Sweep { replica } => sweep(hosts, replica, step.id).await,
         Act::Recover { replica } => recover(hosts, replica, step.id).await,
-        Act::Swap { replica } => {
-            if under_way.load(Ordering::Relaxed) > 0 {
-                hosts.site.seen().witness.reach(Sometimes::SwappedUnderWay);
-            }
-            hosts.site.note("world", format_args!("replica {replica} swaps its policy"));
-            hosts.swap(replica);
-            Ok(())
-        }
-        Act::Deed { game, deed } => {
-            deeds::perform(&hosts.site, game, deed).await;
-            Ok(())
-        }
+        Act::Swap { replica } => orders::perform(&hosts.site, Some(replica), Deed::Swap).await.map(drop),
+        Act::Deed { game, deed } => deeds::perform(&hosts.site, game, deed).await,
     }
 }
 
@@ -119,7 +107,7 @@ pub(super) async fn clean_up(
     source: Source,
 ) -> Result<(), SetupError> {
     let Some(game_id) = hosts.site.game(game).cloned() else { return Ok(()) };
-    let Some((lifecycle, life)) = hosts.for_run(replica, step, game)? else { return Ok(()) };
+    let Some((lifecycle, life)) = hosts.for_run(replica, step, game).await? else { return Ok(()) };
     let source = match source {
         Source::Rest => OpSource::AdminRest.as_str(),
         Source::Cli => OpSource::Cli.as_str(),
@@ -142,11 +130,11 @@ pub(super) async fn clean_up(
 
 /// One sweep, to its end or to the death of its replica.
 pub(super) async fn sweep(hosts: &Hosts, replica: usize, step: u32) -> Result<(), SetupError> {
-    let Some(duties) = hosts.duties(replica)? else { return Ok(()) };
+    let Some(duties) = hosts.duties(replica).await? else { return Ok(()) };
     let swept = async {
         let sweeper = duties.sweeper.lock().await;
         duties.part.enter(step);
-        hosts.site.seen().witness.serves(step, &duties.served);
+        hosts.site.seen().witness.begins(step, &duties.process);
         let site = hosts.site.clone();
         let observer: Observer = Arc::new(move |item| {
             site.note("sweep", format_args!("{} {:?}: {}", item.game_id, item.decision, item.reason));
@@ -168,7 +156,7 @@ pub(super) async fn sweep(hosts: &Hosts, replica: usize, step: u32) -> Result<()
 
 /// One pass over runs that were left behind.
 pub(super) async fn recover(hosts: &Hosts, replica: usize, step: u32) -> Result<(), SetupError> {
-    let Some(duties) = hosts.duties(replica)? else { return Ok(()) };
+    let Some(duties) = hosts.duties(replica).await? else { return Ok(()) };
     let recovered = async {
         let _alone = duties.sweeper.lock().await;
         duties.part.enter(step);

@@ -4,21 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
+
 use super::actor::{Actor, Part};
 use super::clock::VirtualClock;
 use super::conduct;
 use super::dice::mixed;
 use super::leases::granted;
 use super::life::Life;
+use super::orders::Follower;
 use super::site::{Site, engine_name};
 use super::{Adapters, Hooks};
+use crate::access::Trail;
 use crate::adapters::memory::{SeededRandomness, Staged};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::model::{InvalidId, PolicyDigest};
-use crate::ports::{ContainerEngine, LeaseStore, OperationLog, PauseStore, RandomnessError, RecordStore};
+use crate::model::InvalidId;
+use crate::ports::{
+    AddPolicyError, ContainerEngine, LeaseStore, OperationLog, PauseStore, RandomnessError, RecordStore, StoreError,
+    SwapError,
+};
 use crate::recovery::Recovery;
-use crate::registry::Registry;
+use crate::registry::{Registry, Stores, Watcher};
 use crate::session::{Ports, SessionOptions};
 use crate::sweeper::{BreakerOptions, RetryOptions, SweepOptions, Sweeper};
 
@@ -38,6 +45,15 @@ pub enum SetupError {
     /// There was no randomness.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
+    /// The store failed, which nothing makes it do.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A version could not be put into the store.
+    #[error(transparent)]
+    Add(#[from] AddPolicyError),
+    /// A generation could not be made current.
+    #[error(transparent)]
+    Swap(#[from] SwapError),
 }
 
 /// All replicas of a history.
@@ -47,8 +63,6 @@ pub(super) struct Hosts {
     pub(super) metrics: Arc<Metrics>,
     adapters: Adapters,
     pauses: Arc<dyn PauseStore>,
-    /// The policy, and the one that it may be swapped for.
-    policies: [Arc<Registry>; 2],
     replicas: Vec<Mutex<Replica>>,
 }
 
@@ -57,8 +71,20 @@ struct Replica {
     name: char,
     clock: Arc<VirtualClock>,
     life: Arc<Life>,
-    swapped: bool,
+    starts: u32,
+    process: Option<Process>,
     duties: Option<Duties>,
+}
+
+/// What a process serves.
+#[derive(Clone)]
+struct Process {
+    name: Arc<str>,
+    life: Arc<Life>,
+    registry: Arc<Registry>,
+    follower: Follower,
+    /// Set once it has read what is bound.
+    ready: Arc<OnceCell<()>>,
 }
 
 /// What a process does by itself.
@@ -69,18 +95,12 @@ pub(super) struct Duties {
     /// One at a time, as in a server.
     pub(super) sweeper: Arc<tokio::sync::Mutex<Sweeper>>,
     pub(super) recovery: Recovery,
-    /// The policy that its sweeps run.
-    pub(super) served: PolicyDigest,
+    /// Whose they are.
+    pub(super) process: Arc<str>,
 }
 
 impl Hosts {
-    pub(super) fn new(
-        site: Arc<Site>,
-        hooks: Hooks,
-        metrics: Arc<Metrics>,
-        policies: [Arc<Registry>; 2],
-        ahead_ms: &[i64],
-    ) -> Self {
+    pub(super) fn new(site: Arc<Site>, hooks: Hooks, metrics: Arc<Metrics>, ahead_ms: &[i64]) -> Self {
         let leases = granted(site.store.leases(site.clock.clone()), site.leases);
         let memory = Adapters {
             records: site.store.records(),
@@ -94,58 +114,87 @@ impl Hosts {
         };
         let replica = |(name, ahead): (char, &i64)| {
             let clock = Arc::new(VirtualClock::new(tokio::time::Instant::now(), *ahead));
-            Mutex::new(Replica { name, clock, life: Arc::default(), swapped: false, duties: None })
+            let life = Arc::default();
+            Mutex::new(Replica { name, clock, life, starts: 0, process: None, duties: None })
         };
         let replicas = ('a'..='z').zip(ahead_ms).map(replica).collect();
         let pauses = site.store.pauses();
-        Self { site, hooks, metrics, adapters, pauses, policies, replicas }
+        Self { site, hooks, metrics, adapters, pauses, replicas }
     }
 
     fn replica(&self, index: usize) -> Option<MutexGuard<'_, Replica>> {
         self.replicas.get(index).map(|replica| replica.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on the replica's new runs are of the other policy.
-    pub(super) fn swap(&self, index: usize) {
-        let Some(mut replica) = self.replica(index) else { return };
-        replica.swapped = !replica.swapped;
-        replica.duties = None;
+    /// The process of a replica, which serves; one that died has been started again.
+    async fn process(&self, index: usize) -> Result<Option<Process>, SetupError> {
+        let Some(process) = self.started(index)? else { return Ok(None) };
+        process.ready.get_or_init(|| process.follower.follow(&self.site)).await;
+        Ok(Some(process))
     }
 
-    /// A lifecycle for one run on a replica; a process that died has been started again.
-    pub(super) fn for_run(
+    fn started(&self, index: usize) -> Result<Option<Process>, SetupError> {
+        let Some(mut replica) = self.replica(index) else { return Ok(None) };
+        replica.revive();
+        if replica.process.is_none() {
+            replica.process = self.start(&mut replica, index);
+        }
+        Ok(replica.process.clone())
+    }
+
+    fn start(&self, replica: &mut Replica, index: usize) -> Option<Process> {
+        replica.starts = replica.starts.saturating_add(1);
+        let name: Arc<str> = format!("{}{}", replica.name, replica.starts).into();
+        let registry = Arc::new(Registry::new(self.site.versions.fallback()?, []).unread());
+        let stores = Stores {
+            generations: self.site.store.generations(),
+            policies: self.site.store.policies(),
+            access: self.site.store.access(),
+            trail: Trail::new(self.site.store.audit(), replica.clock.clone()),
+            clock: replica.clock.clone(),
+        };
+        let (versions, metrics) = (self.site.versions.clone(), self.metrics.clone());
+        let watcher = Watcher::new(stores, versions, registry.clone(), metrics, name.to_string());
+        watcher.speak();
+        let follower = Follower { replica: index, life: replica.life.clone(), watcher };
+        self.site.add_follower(follower.clone());
+        Some(Process { name, life: replica.life.clone(), registry, follower, ready: Arc::default() })
+    }
+
+    /// A lifecycle for one run on a replica.
+    pub(super) async fn for_run(
         &self,
         index: usize,
         step: u32,
         game: usize,
     ) -> Result<Option<(Lifecycle, Arc<Life>)>, SetupError> {
-        let Some(mut replica) = self.replica(index) else { return Ok(None) };
-        replica.revive();
-        let label = format!("{} run {step} (g{game})", replica.name);
-        let actor = self.actor(&replica, Part::new(label, step, Some(game)));
-        let registry = self.registry(&replica);
-        self.site.seen().witness.serves(step, &registry.assign(None, None).reference().digest);
+        let Some(process) = self.process(index).await? else { return Ok(None) };
+        let Some((name, clock)) = self.replica(index).map(|replica| (replica.name, replica.clock.clone())) else {
+            return Ok(None);
+        };
+        let actor = self.actor(&process, clock, Part::new(format!("{name} run {step} (g{game})"), step, Some(game)));
+        self.site.seen().witness.begins(step, &process.name);
         let ports = self.ports(&actor, u64::from(step))?;
-        Ok(Some((self.lifecycle(&actor, ports, registry)?, replica.life.clone())))
+        Ok(Some((self.lifecycle(&actor, ports, process.registry)?, process.life)))
     }
 
     /// What a replica's process does by itself, to be entered as `step`.
-    pub(super) fn duties(&self, index: usize) -> Result<Option<Duties>, SetupError> {
+    pub(super) async fn duties(&self, index: usize) -> Result<Option<Duties>, SetupError> {
+        let Some(process) = self.process(index).await? else { return Ok(None) };
         let Some(mut replica) = self.replica(index) else { return Ok(None) };
-        replica.revive();
+        // Of a process that has died meanwhile, nothing is left to do.
         if replica.duties.is_none() {
-            replica.duties = Some(self.take_up(&replica)?);
+            replica.duties = Some(self.take_up(&replica, process)?);
         }
         Ok(replica.duties.clone())
     }
 
-    fn take_up(&self, replica: &Replica) -> Result<Duties, SetupError> {
-        let actor = self.actor(replica, Part::new(format!("{} sweeper", replica.name), u32::MAX, None));
+    fn take_up(&self, replica: &Replica, process: Process) -> Result<Duties, SetupError> {
+        let part = Part::new(format!("{} sweeper", replica.name), u32::MAX, None);
+        let actor = self.actor(&process, replica.clock.clone(), part);
         let seed = self.site.elapsed().as_millis() as u64;
         let ports = self.ports(&actor, mixed(u64::from(replica.name), seed))?;
-        let registry = self.registry(replica);
-        let served = registry.assign(None, None).reference().digest.clone();
-        let lifecycle = self.lifecycle(&actor, ports.clone(), registry)?;
+        let lifecycle = self.lifecycle(&actor, ports.clone(), process.registry)?;
         let pauses: Arc<dyn PauseStore> = Arc::new(Staged::new(self.pauses.clone(), actor.clone()));
         let sweeper = Sweeper::new(ports.clone(), pauses, lifecycle, sweep_options());
         Ok(Duties {
@@ -153,18 +202,12 @@ impl Hosts {
             part: actor.part,
             sweeper: Arc::new(tokio::sync::Mutex::new(sweeper)),
             recovery: Recovery::new(ports, GRACE),
-            served,
+            process: process.name,
         })
     }
 
-    fn registry(&self, replica: &Replica) -> Arc<Registry> {
-        let [policy, other] = &self.policies;
-        if replica.swapped { other.clone() } else { policy.clone() }
-    }
-
-    fn actor(&self, replica: &Replica, part: Part) -> Actor {
-        let (life, clock) = (replica.life.clone(), replica.clock.clone());
-        Actor { site: self.site.clone(), life, clock, part: Arc::new(part) }
+    fn actor(&self, process: &Process, clock: Arc<VirtualClock>, part: Part) -> Actor {
+        Actor { site: self.site.clone(), life: process.life.clone(), clock, part: Arc::new(part) }
     }
 
     fn lifecycle(&self, actor: &Actor, ports: Arc<Ports>, registry: Arc<Registry>) -> Result<Lifecycle, SetupError> {
@@ -201,6 +244,7 @@ impl Replica {
     fn revive(&mut self) {
         if self.life.has_ended() {
             self.life = Arc::default();
+            self.process = None;
             self.duties = None;
         }
     }

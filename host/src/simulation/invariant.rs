@@ -38,9 +38,9 @@ invariants! {
     OneOutcome = "4": "Every run ends in exactly one outcome, and every outcome is in the log or its loss was reported.";
     Idempotent = "5": "Running it twice ends as running it once.";
     LeaseEnds = "6": "One run at a time holds a game's lease, and no lease outlives its run beyond its time to live.";
-    OneDigest = "7": "A run has one policy: the one that its replica served when it began.";
+    OneDigest = "7": "A run has one policy: the one that its replica said it serves when it began. None that was revoked has an effect.";
     OwnGameOnly = "8": "Nothing of another game or tenant is read, written or counted.";
-    Bounded = "9": "No run takes longer than its limits.";
+    Bounded = "9": "No run takes longer than its limits, or more calls, and no game is tried again for ever.";
     Settles = "11": "Once faults stop, every due record is removed, parked or kept, visibly, within a few sweeps.";
     Baseline = "12": "Leases, claims, open runs and tasks return to none.";
     KeepsToProtocol = "P1": "The policy asks for nothing that the protocol forbids.";

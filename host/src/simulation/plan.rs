@@ -1,5 +1,8 @@
 //! What a history consists of, as a value: it can be printed, kept, made smaller and played again.
 
+use std::fmt;
+
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
@@ -8,7 +11,9 @@ use super::fault::Fault;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// What the order of calls, run ids and lease tokens follow from.
+    /// What the order of calls, run ids and lease tokens follow from. Also read from a text of digits, since an integer
+    /// of TOML is at most 2^63-1.
+    #[serde(deserialize_with = "number_or_digits")]
     pub seed: u64,
     /// How leases are granted.
     #[serde(default)]
@@ -133,7 +138,7 @@ pub enum Act {
         /// Which replica.
         replica: usize,
     },
-    /// A replica serves the other policy from now on, or the first one again.
+    /// Another version of the policy is bound. The replica on which that is done knows at once, the others soon.
     Swap {
         /// Which replica.
         replica: usize,
@@ -159,7 +164,7 @@ pub enum Source {
     Unknown,
 }
 
-/// What others do to a game.
+/// What others do to a game, or to the policy that serves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
@@ -185,11 +190,19 @@ pub enum Deed {
     ForgetLease,
     /// Somebody else gets the game's lease, whoever holds it.
     TakeLease,
+    /// Another version of the policy is bound.
+    Swap,
+    /// What served before serves again.
+    RollBack,
+    /// The generation that serves is revoked.
+    RevokeGeneration,
+    /// The component that serves is revoked.
+    RevokeComponent,
 }
 
 impl Deed {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Start,
         Self::Stop,
         Self::Vanish,
@@ -201,7 +214,16 @@ impl Deed {
         Self::Unhold,
         Self::ForgetLease,
         Self::TakeLease,
+        Self::Swap,
+        Self::RollBack,
+        Self::RevokeGeneration,
+        Self::RevokeComponent,
     ];
+
+    /// Whether it is done to the policy that serves, and not to a game.
+    pub fn is_of_policy(self) -> bool {
+        matches!(self, Self::Swap | Self::RollBack | Self::RevokeGeneration | Self::RevokeComponent)
+    }
 }
 
 /// One call that goes wrong.
@@ -214,4 +236,30 @@ pub struct Mishap {
     pub call: u32,
     /// How.
     pub fault: Fault,
+}
+
+fn number_or_digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct NumberOrDigits;
+
+    impl Visitor<'_> for NumberOrDigits {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number from 0 to 2^64-1, or its digits as a text")
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+            Ok(number)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
+            u64::try_from(number).map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))
+        }
+
+        fn visit_str<E: Error>(self, digits: &str) -> Result<u64, E> {
+            digits.parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Str(digits), &self))
+        }
+    }
+
+    deserializer.deserialize_any(NumberOrDigits)
 }

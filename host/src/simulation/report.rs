@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::fault::Fault;
 use super::invariant::{Breach, Invariant};
 use super::plan::Plan;
+use super::scenario_file::Kept;
 use super::sometimes::Sometimes;
 use crate::adapters::memory::Call;
 
@@ -137,6 +138,15 @@ impl Counterexample {
     /// The plan as text that can be kept and played again.
     pub fn scenario(&self) -> String {
         serde_json::to_string_pretty(&self.plan).unwrap_or_else(|error| format!("the plan cannot be written: {error}"))
+    }
+}
+
+impl Counterexample {
+    /// The plan as a scenario file, for a policy that reads these settings.
+    pub fn scenario_file(&self, settings: &BTreeMap<String, String>) -> String {
+        let kept = Kept { settings: settings.clone(), plan: self.plan.clone() };
+        let name = format!("rule {} holds in the history of seed {}", self.rule, self.seed);
+        kept.to_toml(&name, &format!("{} It was broken: {}", self.sentence, self.what))
     }
 }
 

@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::history::{clean_up, recover, sweep};
 use super::host::{Hosts, PARK_AFTER, RETENTION, SetupError};
 use super::invariant::Invariant;
+use super::orders;
 use super::plan::{Leases, Plan, Source};
 use super::site::Site;
 use crate::model::{Author, LoggedOperation, Outcome, RunId, Status, TrackedRuntime};
@@ -29,6 +30,7 @@ pub(super) async fn come_to_rest(hosts: &Hosts, plan: &Plan) -> Result<(), Setup
     site.calm_down();
     site.note("world", format_args!("nothing goes wrong any more"));
     let jumps = plan.faults.iter().filter(|mishap| mishap.fault == Fault::JumpForward).count();
+    orders::repair(site).await?;
     tokio::time::sleep(BETWEEN + AHEAD.saturating_mul(u32::try_from(jumps).unwrap_or(u32::MAX))).await;
     for pause in site.store.pauses().pauses().await.unwrap_or_default() {
         // An operator has looked at the clocks, and they are right.
@@ -78,6 +80,11 @@ fn check_settled(site: &Site, plan: &Plan) {
         let what =
             format!("{} is due, and neither removed, parked nor kept after {SWEEPS} sweeps", tracked.record.game_id);
         site.seen().witness.breach(Invariant::Settles, what);
+    }
+    for tracked in records(site).filter(|tracked| tracked.cleanup.failed_attempts > PARK_AFTER) {
+        let (game, failed) = (&tracked.record.game_id, tracked.cleanup.failed_attempts);
+        let what = format!("{game} has failed {failed} times, and {PARK_AFTER} are the limit");
+        site.seen().witness.breach(Invariant::Bounded, what);
     }
     let open = site.store.open_runs();
     if let Some(run) = open.first() {

@@ -13,6 +13,10 @@ use crate::ports::Clock as _;
 
 /// After its own time, a run may wait so long for its entry and for the release of its lease.
 const AFTER_RUN: Duration = Duration::from_secs(75);
+/// To remove a container, a run looks at it, reads the record, and renews its lease before and between.
+const CALLS_EACH: u64 = 6;
+/// To begin and to end, to settle what is unknown, and to renew its lease while it waits.
+const OWN_CALLS: u64 = 100;
 
 /// Checks a run that has ended.
 pub(super) fn check(site: &Site, step: u32, game: usize, result: &OperationResult, began: Duration) {
@@ -26,10 +30,17 @@ pub(super) fn check(site: &Site, step: u32, game: usize, result: &OperationResul
     if result.error_code == Some(ErrorCode::REPLAY_NO_OP) {
         witness.reach(Sometimes::Replayed);
     }
+    if result.error_code == Some(ErrorCode::POLICY_REVOKED) {
+        witness.reach(Sometimes::NobodyServed);
+    }
     let limit = site.limits.run_time + AFTER_RUN;
     let delayed = witness.was_delayed(step);
     witness.require(delayed || took <= limit, Invariant::Bounded, || {
         format!("run {step} took {} s, and {} s are the limit", took.as_secs(), limit.as_secs())
+    });
+    let (calls, most) = (witness.calls_of(step), calls_at_most(site));
+    witness.require(calls <= most, Invariant::Bounded, || {
+        format!("run {step} made {calls} calls of ports, and {most} are the limit")
     });
     witness.require(own.len() <= 1, Invariant::OneOutcome, || format!("run {step} has {} entries", own.len()));
     let log_failed = witness.has_missed(step, &[Call::LogAppend, Call::LogNoteFault]);
@@ -56,6 +67,11 @@ pub(super) fn check(site: &Site, step: u32, game: usize, result: &OperationResul
     drop(seen);
     check_success(site, step, game, result);
     check_lease(site, step);
+}
+
+/// A call of a policy's takes so many of ports at most, and a run some of its own.
+fn calls_at_most(site: &Site) -> u64 {
+    u64::from(site.limits.calls).saturating_mul(CALLS_EACH).saturating_add(OWN_CALLS)
 }
 
 /// Checks what a sweep leaves behind.

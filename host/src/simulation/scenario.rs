@@ -1,4 +1,4 @@
-//! Plans as people keep them: JSON, read and checked whole before anything is played.
+//! Plans as people keep them: JSON, or TOML in a scenario file; read and checked whole before anything is played.
 
 use std::collections::BTreeSet;
 
@@ -20,6 +20,14 @@ pub enum InvalidScenario {
     /// It is no JSON, or has another form.
     #[error("line {}: {}", .0.line(), what(.0))]
     Form(#[from] serde_json::Error),
+    /// It is no TOML, or has another form.
+    #[error("it is no scenario file in TOML: {}{what}", if place.is_empty() { String::new() } else { format!("{place}: ") })]
+    Toml {
+        /// Where, such as `scenario.0.simulation.seed`.
+        place: String,
+        /// What is wrong.
+        what: String,
+    },
     /// Something in it does not fit the rest, or is beyond all measure.
     #[error("{place}: {what}")]
     Content {
@@ -41,9 +49,14 @@ impl Plan {
     /// Reads a plan that was kept, or written by hand.
     pub fn from_json(text: &str) -> Result<Self, InvalidScenario> {
         let plan: Self = serde_json::from_str(text)?;
-        plan.check_extent()?;
-        plan.check_steps()?;
+        plan.check()?;
         Ok(plan)
+    }
+
+    /// Whether it fits together, and is within all measure.
+    pub fn check(&self) -> Result<(), InvalidScenario> {
+        self.check_extent()?;
+        self.check_steps()
     }
 
     fn check_extent(&self) -> Result<(), InvalidScenario> {

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use super::deeds::{end_removal_of, labels};
-use super::host::RETENTION;
+use super::host::{RETENTION, SetupError};
 use super::plan::{Contained, Game, Plan, Recorded};
 use super::site::{Site, container, engine_name, tenant};
+use super::versions::publish;
 use crate::model::{Container, ContainerId, ContainerState, GameId, Hold, RuntimeRecord, Status, Timestamp};
 use crate::ports::Clock as _;
 
 const IMAGE: &str = "registry.example/game:1";
 
-/// Puts records and containers there.
-pub(super) async fn set(site: &Site, plan: &Plan) {
+/// Puts records, containers and a policy there.
+pub(super) async fn set(site: &Site, plan: &Plan) -> Result<(), SetupError> {
+    publish(site).await?;
     for (index, game) in plan.games.iter().enumerate() {
         let (Some(id), Some(container_id)) = (site.game(index).cloned(), container(index, 0)) else { continue };
         if let Some(found) = described(site, index, game, &container_id) {
@@ -30,6 +32,7 @@ pub(super) async fn set(site: &Site, plan: &Plan) {
             drop(site.store.records().set_hold(&id, Some(&hold)).await);
         }
     }
+    Ok(())
 }
 
 fn recorded(

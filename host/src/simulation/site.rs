@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ use tokio::time::Instant;
 
 use super::clock::VirtualClock;
 use super::fault::Fault;
+use super::host::SetupError;
+use super::orders::Follower;
 use super::plan::{Leases, Plan};
+use super::versions::Versions;
 use super::witness::Witness;
 use crate::adapters::memory::{Call, MemoryEngine, MemoryStore};
 use crate::model::{ContainerId, EngineName, GameId, TenantId};
@@ -33,7 +36,11 @@ pub(super) struct Site {
     pub(super) leases: Leases,
     pub(super) lease: LeaseOptions,
     pub(super) limits: Limits,
+    pub(super) versions: Arc<Versions>,
     games: Vec<GameId>,
+    followers: Mutex<Vec<Follower>>,
+    runs: AtomicU32,
+    failure: Mutex<Option<SetupError>>,
     faults: BTreeMap<Place, Fault>,
     calm: AtomicBool,
     log_down_until: AtomicU64,
@@ -50,7 +57,12 @@ pub(super) struct Seen {
 }
 
 impl Site {
-    pub(super) fn new(plan: &Plan, start: Instant, limits: Limits) -> Result<Self, crate::model::InvalidId> {
+    pub(super) fn new(
+        plan: &Plan,
+        start: Instant,
+        limits: Limits,
+        versions: Arc<Versions>,
+    ) -> Result<Self, crate::model::InvalidId> {
         let clock = Arc::new(VirtualClock::new(start, 0));
         let engine = MemoryEngine::new(clock.clone());
         engine.set_removal_time(Duration::from_millis(plan.removal_ms));
@@ -63,7 +75,11 @@ impl Site {
             leases: plan.leases,
             lease: LeaseOptions::default(),
             limits,
+            versions,
             games,
+            followers: Mutex::default(),
+            runs: AtomicU32::new(0),
+            failure: Mutex::default(),
             faults: plan.faults.iter().map(|mishap| ((mishap.step, mishap.call), mishap.fault)).collect(),
             calm: AtomicBool::new(false),
             log_down_until: AtomicU64::new(0),
@@ -77,6 +93,37 @@ impl Site {
 
     pub(super) fn game(&self, index: usize) -> Option<&GameId> {
         self.games.get(index)
+    }
+
+    /// The processes that follow the store.
+    pub(super) fn followers(&self) -> Vec<Follower> {
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| !follower.life.has_ended());
+        followers.clone()
+    }
+
+    pub(super) fn add_follower(&self, follower: Follower) {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner).push(follower);
+    }
+
+    /// Whether runs are under way.
+    pub(super) fn has_runs(&self) -> bool {
+        self.runs.load(Ordering::Relaxed) > 0
+    }
+
+    /// A run is under way until what this answers is dropped.
+    pub(super) fn run_begins(self: &Arc<Self>) -> UnderWay {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self.clone())
+    }
+
+    /// The history cannot be played to its end.
+    pub(super) fn fail(&self, error: SetupError) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    pub(super) fn take_failure(&self) -> Option<SetupError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The game that a container was made for.
@@ -123,6 +170,15 @@ impl Site {
         let mut seen = self.seen();
         // Writing into a string cannot fail.
         let _ = writeln!(seen.timeline, "{:>6}.{:03} {who:<22} {what}", at.as_secs(), at.subsec_millis());
+    }
+}
+
+/// A run that is under way.
+pub(super) struct UnderWay(Arc<Site>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.runs.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

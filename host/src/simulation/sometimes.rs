@@ -37,5 +37,10 @@ sometimes! {
     RecoveredUndone = "recovery closed a run that had not";
     EntryLost = "an entry did not get into the log";
     SwappedUnderWay = "a policy was swapped while a run was under way";
+    RolledBackUnderWay = "a policy was rolled back while a run was under way";
+    RevokedUnderWay = "a policy was revoked while a run was under way";
+    BegunRevoked = "a run began on a replica that did not know yet that its policy was revoked";
+    RefusedRevoked = "an effect was refused since the policy was revoked";
+    NobodyServed = "a run was not begun since the policy was revoked";
     Parked = "a game was parked";
 }

@@ -8,12 +8,11 @@ use super::invariant::{Breach, Invariant};
 use super::site::{Site, tenant};
 use super::sometimes::Sometimes;
 use crate::adapters::memory::{Answer, Call, Inject, Subject};
-use crate::model::{
-    Container, ContainerId, Fence, GameId, OperationEntry, PolicyDigest, RunId, Timestamp, TrackedRuntime,
-};
+use crate::model::{Container, ContainerId, Fence, GameId, OperationEntry, RunId, Timestamp, TrackedRuntime};
 use crate::ports::LeaseToken;
 
 mod effects;
+mod policies;
 
 /// What is known of a history so far.
 #[derive(Default)]
@@ -39,11 +38,12 @@ pub(super) struct Witness {
     /// Calls of steps that went wrong.
     missed: BTreeSet<(u32, Call)>,
     delayed: BTreeSet<u32>,
-    /// The policies that a step may run.
-    digests: BTreeMap<u32, PolicyDigest>,
+    policies: policies::Policies,
     /// Removals that steps have asked for.
     asked: BTreeMap<(u32, GameId), ContainerId>,
     entered: BTreeSet<u32>,
+    /// Calls of ports that a step has made.
+    calls: BTreeMap<u32, u64>,
     reached: BTreeMap<Sometimes, u64>,
 }
 
@@ -129,9 +129,9 @@ impl Witness {
         self.delayed.contains(&step)
     }
 
-    /// This step's runs are to be of this policy.
-    pub(super) fn serves(&mut self, step: u32, digest: &PolicyDigest) {
-        self.digests.insert(step, digest.clone());
+    /// How many calls of ports a step has made.
+    pub(super) fn calls_of(&self, step: u32) -> u64 {
+        self.calls.get(&step).copied().unwrap_or_default()
     }
 
     /// The leases that a step asked for.
@@ -142,6 +142,8 @@ impl Witness {
     /// Before a call is on its way: what its caller must know by then.
     pub(super) fn asked(&mut self, actor: &Actor, call: Call, about: Subject<'_>, now: Duration) {
         let (site, step) = (&actor.site, actor.part.step());
+        let calls = self.calls.entry(step).or_default();
+        *calls = calls.saturating_add(1);
         if let Some(own) = actor.part.game
             && let Some(game) = game_of(site, call, about)
         {
@@ -155,7 +157,7 @@ impl Witness {
             Subject::Lease(game, token) if call == Call::LeaseTryAcquire => {
                 self.tokens.push((step, game.clone(), token.clone()));
             }
-            Subject::Intent(intent) => self.digest_fits(actor, &intent.policy.digest),
+            Subject::Intent(intent) => self.asked_to_begin(actor, intent),
             Subject::Entry(entry) => self.asked_to_append(actor, entry),
             _ => {}
         }
@@ -176,6 +178,7 @@ impl Witness {
             format!("{label} removes two containers of {game}")
         });
         self.under_lease(actor, &game, now, "removed a container");
+        self.not_revoked_in(actor, &game, "asked to remove a container");
     }
 
     fn under_lease(&mut self, actor: &Actor, game: &GameId, now: Duration, what: &str) {
@@ -186,16 +189,9 @@ impl Witness {
         });
     }
 
-    fn digest_fits(&mut self, actor: &Actor, digest: &PolicyDigest) {
-        let fits = self.digests.get(&actor.part.step()).is_none_or(|served| served == digest);
-        self.require(fits, Invariant::OneDigest, || {
-            format!("{} runs another policy than its replica served when it began", actor.part.label)
-        });
-    }
-
     fn asked_to_append(&mut self, actor: &Actor, entry: &OperationEntry) {
         if entry.author != crate::model::Author::Recovery {
-            self.digest_fits(actor, &entry.policy.digest);
+            self.policy_fits(actor, &entry.run_id, &entry.policy);
             self.entered.insert(actor.part.step());
         }
         let game = actor.site.games().iter().position(|game| game.as_str() == entry.game_id);

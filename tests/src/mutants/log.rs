@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rtmanager::model::{Author, EntryId, OperationEntry, Outcome, PolicyDigest, RunId};
+use rtmanager::model::{Author, EntryId, GenerationId, OperationEntry, Outcome, PolicyDigest, PolicyScope, RunId};
 use rtmanager::ports::{OperationLog, StoreError};
 
 use crate::tapped::LogTap;
@@ -19,6 +19,7 @@ pub enum Log {
     MistakesRun,
     MistakesTenant,
     MistakesPolicy,
+    MistakesGeneration,
     RecoversAll,
     RecoversNone,
     LeavesTask,
@@ -48,6 +49,7 @@ impl LogTap for Bad {
             Log::MistakesRun => entry.run_id = RunId::from_bytes([7; 16]),
             Log::MistakesTenant => entry.tenant = Some("tenant-z".parse().expect("a tenant")),
             Log::MistakesPolicy => entry.policy.digest = PolicyDigest::of(b"another"),
+            Log::MistakesGeneration => entry.policy.generation = GenerationId::numbered(&PolicyScope::Default, 9),
             Log::RecoversAll if by_recovery => entry.outcome = Outcome::Success,
             Log::RecoversNone if by_recovery => entry.outcome = Outcome::Failure,
             Log::RecoversAll | Log::RecoversNone => {}

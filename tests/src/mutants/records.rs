@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use rtmanager::adapters::memory::MemoryStore;
 use rtmanager::model::{
-    Begun, EngineName, Fence, GameId, Intent, OpenRun, PolicyDigest, RunId, RuntimeRecord, Timestamp, TrackedRuntime,
+    Begun, EngineName, Fence, GameId, GenerationId, Intent, OpenRun, PolicyDigest, PolicyRef, PolicyScope, RunId,
+    RuntimeRecord, Timestamp, TrackedRuntime,
 };
 use rtmanager::ports::{
-    CasError, Claim, ContainerEngine, Disposition, DueCursor, DuePage, RecordStore, StatusChange, StoreError,
+    CasError, Claim, ContainerEngine, Disposition, DueCursor, DuePage, RecordStore, Standing, StatusChange, StoreError,
 };
 
 use crate::tapped::RecordTap;
@@ -38,6 +39,11 @@ pub enum Records {
     MistakesGame,
     GreatestFence,
     ExpectsAnything,
+    IgnoresRevocation,
+    OverlooksRevocation,
+    ChangesAsAnother,
+    MistakesGeneration,
+    ParksNothing,
 }
 
 pub(super) struct Bad {
@@ -95,6 +101,24 @@ impl RecordTap for Bad {
         Ok(found)
     }
 
+    async fn get_for_effect(
+        &self,
+        game: &GameId,
+        policy: &PolicyRef,
+    ) -> Result<Option<(TrackedRuntime, Standing)>, StoreError> {
+        let found = self.inner.get_for_effect(game, policy).await?;
+        match self.how {
+            Records::OverlooksRevocation => Ok(found.map(|(tracked, _)| (tracked, Standing::Good))),
+            // They read something else than there is.
+            Records::ReadsStale | Records::HidesHold | Records::ChangesOnRead | Records::RemovesFirst => {
+                let Some((_, standing)) = found else { return Ok(None) };
+                Ok(self.get(game).await?.map(|tracked| (tracked, standing)))
+            }
+            // Both are as of one moment.
+            _ => Ok(found),
+        }
+    }
+
     async fn begin_run(&self, intent: &Intent) -> Result<Option<Begun>, StoreError> {
         if self.is(Records::ForgetsIntent) {
             let found = self.inner.get(&intent.game_id).await?;
@@ -103,6 +127,9 @@ impl RecordTap for Bad {
         let mut intent = intent.clone();
         if self.is(Records::MistakesPolicy) {
             intent.policy.digest = PolicyDigest::of(b"another");
+        }
+        if self.is(Records::MistakesGeneration) {
+            intent.policy.generation = GenerationId::numbered(&PolicyScope::Default, 9);
         }
         let begun = self.inner.begin_run(&intent).await?;
         Ok(begun.map(|mut begun| {
@@ -137,6 +164,11 @@ impl RecordTap for Bad {
         if self.is(Records::ForgetsDisposition) {
             return Ok(true);
         }
+        if let (Records::ParksNothing, Disposition::Park { parked, failed_attempts }) = (self.how, disposition) {
+            let (reason, generation, failed_attempts) = (parked.reason.clone(), None, *failed_attempts);
+            let wait = Disposition::Wait { until: parked.at, reason, generation, failed_attempts };
+            return self.inner.dispose(game, version, &wait).await;
+        }
         self.inner.dispose(game, version, disposition).await
     }
 
@@ -162,6 +194,10 @@ impl RecordTap for Bad {
             Records::ComparesNothing => return self.force(&change),
             Records::TellsOnly => return truth.ok_or(CasError::NotFound),
             Records::ForgetsCommit => change.run_id = RunId::from_bytes([7; 16]),
+            Records::ChangesAsAnother => {
+                change.policy.generation = GenerationId::numbered(&PolicyScope::Default, 9);
+                change.policy.digest = PolicyDigest::of(b"another");
+            }
             Records::GreatestFence => change.fence = Fence(u64::MAX),
             Records::MistakesGame => change.game_id = "g0".parse().expect("a game"),
             Records::ExpectsAnything => {
@@ -175,6 +211,7 @@ impl RecordTap for Bad {
             Err(CasError::Conflict) if self.is(Records::IgnoresConflict) => self.force(&change),
             Err(CasError::Superseded) if self.is(Records::IgnoresFence) => self.force(&change),
             Err(CasError::Held) if self.is(Records::IgnoresHold) => self.force(&change),
+            Err(CasError::Revoked) if self.is(Records::IgnoresRevocation) => self.force(&change),
             answer => answer,
         }
     }

@@ -120,6 +120,23 @@ fn a_history_that_breaks_a_rule_is_told_saved_and_played_again() {
 }
 
 #[test]
+fn a_history_is_saved_as_a_scenario_with_the_settings_under_which_it_breaks_a_rule() {
+    let desk = desk();
+    let found = simulate(&desk, &with(EVIL, &["--save-scenario", "broken.toml"]));
+    assert_eq!((found.status, found.err.as_str()), (1, ""), "{found:?}");
+    let again = simulate(&desk, &["hostile.wasm", "--scenario", "broken.toml"]);
+    assert_eq!((again.status, timeline(&again)), (1, timeline(&found)), "{again:?}");
+    let mended = simulate(&desk, &with(&["mode=proper"], &["--scenario", "broken.toml"]));
+    assert_eq!(mended.status, 0, "the command line stands before the file: {mended:?}");
+    let kept = std::fs::read_to_string(desk.directory.path().join("broken.toml")).unwrap();
+    insta::assert_snapshot!(kept);
+    std::fs::write(desk.directory.path().join("none.toml"), "[[scenario]]\nname = \"of another kind\"\n").unwrap();
+    let refused = simulate(&desk, &["hostile.wasm", "--scenario", "none.toml"]);
+    assert_eq!(refused.status, 2);
+    assert!(refused.err.contains("none.toml is no scenario: scenario: none of them has a `simulation`"), "{refused:?}");
+}
+
+#[test]
 fn a_history_that_nobody_saves_is_told_how_to_keep_it() {
     let desk = desk();
     let said = simulate(&desk, &with(&["mode=keep-lease", "label=a b"], &[]));
@@ -145,11 +162,11 @@ fn every_single_fault_is_played_and_pairs_as_many_as_are_asked_for() {
     let desk = desk();
     let singles = simulate(&desk, &["default.wasm", "--singles"]);
     assert_eq!(singles.status, 0, "{singles:?}");
-    assert!(singles.out.contains(": a plain cleanup with each single fault, 286 in all\n"), "{}", singles.out);
-    assert!(last_line(&singles).starts_with("286 histories, ") && !singles.out.contains("Never"), "{}", singles.out);
+    assert!(singles.out.contains(": a plain cleanup with each single fault, 330 in all\n"), "{}", singles.out);
+    assert!(last_line(&singles).starts_with("330 histories, ") && !singles.out.contains("Never"), "{}", singles.out);
     let pairs = simulate(&desk, &["default.wasm", "--pairs", "--histories", "100"]);
     assert_eq!(pairs.status, 0, "{pairs:?}");
-    assert!(pairs.out.contains(": a plain cleanup with 100 of the 37,180 pairs of faults\n"), "{}", pairs.out);
+    assert!(pairs.out.contains(": a plain cleanup with 100 of the 49,500 pairs of faults\n"), "{}", pairs.out);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::app::{self, Rejection};
 use crate::config::Loaded;
 use crate::model::PolicyDigest;
 use crate::runtime::Policy;
-use crate::simulation::{self, Options, Plan, Report, Simulator};
+use crate::simulation::{self, Kept, Options, Plan, Report, Simulator};
 
 mod text;
 mod view;
@@ -46,8 +46,8 @@ Exit status:
   5  the configuration is wrong
 
 Example:
-  rtmanager policy simulate keep.wasm --histories 10000 --save-scenario broken.json
-  rtmanager policy simulate keep.wasm --scenario broken.json       that history again";
+  rtmanager policy simulate keep.wasm --histories 10000 --save-scenario broken.toml
+  rtmanager policy simulate keep.wasm --scenario broken.toml       that history again";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -73,31 +73,34 @@ pub(super) struct Simulate {
     #[arg(long, conflicts_with = "seed")]
     pairs: bool,
     /// One history: that of a file which --save-scenario wrote
-    #[arg(long, value_name = "PLAN.json", conflicts_with_all = ["histories", "seed", "threads", "singles", "pairs", "save_scenario"])]
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["histories", "seed", "threads", "singles", "pairs", "save_scenario"])]
     scenario: Option<PathBuf>,
-    /// Where to put the smallest history that breaks a rule, if one does
+    /// Where to put the smallest history that breaks a rule, if one does: a name that ends with .toml makes a scenario
+    /// for `policy test`, any other a plan in JSON
     #[arg(long, value_name = "FILE")]
     save_scenario: Option<PathBuf>,
 }
 
 impl Simulate {
     pub(super) async fn run(self, loaded: Loaded, json: bool) -> Result<Answer, Error> {
-        let plan = self.scenario.as_deref().map(read_plan).transpose()?;
+        let kept = self.scenario.as_deref().map(read_plan).transpose()?;
         self.save_scenario.as_deref().map_or(Ok(()), place_for)?;
         let component = read(&self.file, ShapeLimits::default().component_bytes)?;
-        let subject = self.subject(&component);
+        let subject = self.subject(&component, kept.as_ref());
         let prepared = app::simulator(&loaded.config, component).await;
         let (simulator, policy) = prepared.map_err(|refusal| Error::Rejected(Rejection::Refused(refusal)))?;
         // It computes for as long as it takes.
-        let played = tokio::task::spawn_blocking(move || match plan {
-            Some(plan) => self.replay(subject, &simulator, &policy, &plan, json),
+        let played = tokio::task::spawn_blocking(move || match kept {
+            Some(kept) => self.replay(subject, &simulator, &policy, &kept.plan, json),
             None => self.simulate(subject, &simulator, &policy, json),
         });
         played.await.map_err(|error| simulation::Error::Panicked(error.to_string()))?
     }
 
-    fn subject(&self, component: &[u8]) -> Subject {
-        let settings: BTreeMap<_, _> = self.settings.iter().cloned().collect();
+    /// What the scenario says of settings holds, unless the command line says something else.
+    fn subject(&self, component: &[u8], kept: Option<&Kept>) -> Subject {
+        let mut settings = kept.map(|kept| kept.settings.clone()).unwrap_or_default();
+        settings.extend(self.settings.iter().cloned());
         Subject { policy: self.file.display().to_string(), digest: PolicyDigest::of(component).to_string(), settings }
     }
 
@@ -119,7 +122,7 @@ impl Simulate {
 
     fn simulate(&self, subject: Subject, simulator: &Simulator, policy: &Policy, json: bool) -> Result<Answer, Error> {
         let report = self.play(&subject, simulator, policy, json)?;
-        let saved = self.saved(&report)?;
+        let saved = self.saved(&report, &subject.settings)?;
         let view = SimulationView::new(subject, self.played(), saved, report);
         let text = if json { render::json(&view)? } else { report_text(&view) };
         Ok(Answer { text, status: u8::from(!view.passes()) })
@@ -164,9 +167,10 @@ impl Simulate {
     }
 
     /// Where the history is now that breaks a rule, if one does and somebody wants it.
-    fn saved(&self, report: &Report) -> Result<Option<String>, Error> {
+    fn saved(&self, report: &Report, settings: &BTreeMap<String, String>) -> Result<Option<String>, Error> {
         let (Some(file), Some(found)) = (&self.save_scenario, &report.counterexample) else { return Ok(None) };
-        let written = std::fs::write(file, found.scenario() + "\n");
+        let text = if is_toml(file) { found.scenario_file(settings) } else { found.scenario() + "\n" };
+        let written = std::fs::write(file, text);
         written.map_err(|source| Error::File { path: file.clone(), source })?;
         Ok(Some(file.display().to_string()))
     }
@@ -179,10 +183,16 @@ fn place_for(file: &Path) -> Result<(), Error> {
     found.map(drop).map_err(|source| Error::File { path: file.to_owned(), source })
 }
 
-fn read_plan(file: &Path) -> Result<Plan, Error> {
+fn is_toml(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}
+
+fn read_plan(file: &Path) -> Result<Kept, Error> {
     let wrong = |what: String| Error::Usage(format!("{} is no scenario: {what}", file.display()));
     let text = String::from_utf8(read(file, LONGEST_SCENARIO)?).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
-    Plan::from_json(&text).map_err(|error| wrong(error.to_string()))
+    let json = || Plan::from_json(&text).map(|plan| Kept { settings: BTreeMap::new(), plan });
+    let read = if is_toml(file) { Kept::from_toml(&text) } else { json() };
+    read.map_err(|error| wrong(error.to_string()))
 }
 
 fn processors() -> usize {

@@ -12,6 +12,9 @@ use crate::simulation::invariant::Invariant;
 use crate::simulation::plan::Leases;
 use crate::simulation::sometimes::Sometimes;
 
+/// How the answer ends by which a run learns that its policy was revoked.
+const REVOKED: &str = "for whom is revoked";
+
 impl Witness {
     pub(super) fn read<T: Answer, E: Inject>(&mut self, actor: &Actor, game: &GameId, answer: &Result<T, E>) {
         let Ok(answer) = answer else { return };
@@ -21,6 +24,9 @@ impl Witness {
         self.require(told.starts_with(&is), Invariant::SoundRecord, || {
             format!("{} read {told} where the record of {game} is {is}", actor.part.label)
         });
+        if told.ends_with(REVOKED) {
+            self.reach(Sometimes::RefusedRevoked);
+        }
         let Some(tracked) = truth else { return };
         self.note_version(&tracked.record);
         let is_held = tracked.cleanup.hold.as_ref().is_some_and(|hold| hold.is_active(actor.clock.now()));
@@ -83,6 +89,7 @@ impl Witness {
         let held = tracked.cleanup.hold.as_ref().is_some_and(|hold| hold.is_active(change.at));
         self.require(!held, Invariant::SoundRecord, || format!("{label} changed {game} while an operator held it"));
         self.under_fence(actor, change);
+        self.not_revoked(actor, &change.run_id, "changed a record");
         self.finished.extend(earlier.container_id.clone());
         self.note_version(&after);
         self.changed.insert(change.run_id.clone(), actor.part.step());
@@ -98,6 +105,7 @@ impl Witness {
             "Conflict" => self.reach(Sometimes::Conflict),
             "Superseded" => self.reach(Sometimes::Superseded),
             "Held" => self.reach(Sometimes::HeldAway),
+            "Revoked" => self.reach(Sometimes::RefusedRevoked),
             _ => {}
         }
     }
