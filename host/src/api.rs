@@ -1,17 +1,17 @@
 //! The REST caller: an internal interface for the platform's own services and operators.
 //!
 //! A request passes, from the outside in: the listener's limits ([`server`]), the request's id and span
-//! ([`caller`]), a catcher of panics, the deadline, the guard (who calls; on TCP by name and token), its route's action
+//! ([`caller`]), a catcher of panics, the deadline, the guard (who calls; on TCP by name and token; how much they may ask), its route's action
 //! ([`routes`]), its handler.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::IntoResponses;
@@ -19,10 +19,13 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
+mod allowance;
 mod audit;
 mod caller;
+mod description;
 mod guard;
 mod health;
+mod held;
 mod input;
 mod operations;
 mod orphans;
@@ -46,14 +49,14 @@ pub use problem::Problem;
 pub use server::{Error, Server};
 pub use token_file::{Token, TokenError};
 
-use crate::access::{Action, Tokens, Trail};
+use crate::access::{Tokens, Trail};
 use crate::app::Reconcilers;
 use crate::config::{Config, show_span};
 use crate::lifecycle::Lifecycle;
 use crate::model::bounded_text;
 use crate::orders::Orders;
 use crate::policies::Policies;
-use crate::ports::PauseStore;
+use crate::ports::{JournalStore, PauseStore};
 use crate::session::Ports;
 
 /// What the handlers work with.
@@ -72,6 +75,8 @@ pub struct Services {
     pub trail: Trail,
     /// What people do with policies.
     pub policies: Policies,
+    /// The journals of runs.
+    pub journals: Arc<dyn JournalStore>,
     /// What looks at each engine, and knows what it found.
     pub reconcilers: Reconcilers,
     /// The limits, and the retention floor.
@@ -81,9 +86,9 @@ pub struct Services {
 impl Server {
     /// Serves the interface until `shutdown`, and drains. Answers whether every request under way finished.
     pub async fn run(self, services: Arc<Services>, shutdown: CancellationToken) -> bool {
-        let allowed_hosts = services.config.http.allowed_hosts.clone();
-        let guard = guard::Guard { own: self.token.clone(), tokens: services.tokens.clone(), allowed_hosts };
-        self.serve(router(services, guard), shutdown).await
+        let guard = guard::Guard::new(self.token.clone(), &services);
+        let metrics = services.ports.metrics.clone();
+        self.serve(router(services, guard), metrics, shutdown).await
     }
 }
 
@@ -98,7 +103,11 @@ fn described() -> OpenApiRouter<Arc<Services>> {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("On TCP. http.token_file holds the server's own."));
-    let components = ComponentsBuilder::new().security_scheme("token", SecurityScheme::Http(bearer.build())).build();
+    let components = ComponentsBuilder::new()
+        .schema_from::<Problem>()
+        .schema_from::<Particulars>()
+        .security_scheme("token", SecurityScheme::Http(bearer.build()))
+        .build();
     // On the unix socket the kernel says who calls.
     let security = [SecurityRequirement::new("token", [""; 0]), SecurityRequirement::default()];
     let openapi = OpenApiBuilder::new().info(info).components(Some(components)).security(Some(security)).build();
@@ -114,17 +123,15 @@ fn described() -> OpenApiRouter<Arc<Services>> {
         policy_rollouts::routes(),
         policy_rules::routes(),
         health::routes(),
+        description::routes(),
     ]
     .into_iter()
     .fold(OpenApiRouter::with_openapi(openapi), |described, routes| routes.merged_into(described))
 }
 
 fn router(services: Arc<Services>, guard: guard::Guard) -> Router {
-    let (routes, openapi) = described().split_for_parts();
-    let openapi = Arc::new(openapi);
-    let describe = axum::routing::get(move || std::future::ready(Json(openapi)));
+    let (routes, _) = described().split_for_parts();
     routes
-        .route("/api/v1/openapi.json", routes::guarded(Action::Observe, describe))
         .fallback(async || Problem::not_found("there is nothing under this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
@@ -167,19 +174,13 @@ fn reason(text: &str) -> Result<String, Problem> {
     Err(Problem::invalid_request("reason must be 1 to 1024 bytes"))
 }
 
-/// How any of the internal routes can fail.
+/// How any of the internal routes can fail, beside the refusals that all have.
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "read by the derive, to describe the answers")]
 enum Failures {
     /// The request itself is wrong.
     #[response(status = 400, content_type = "application/problem+json")]
     InvalidRequest(#[to_schema] Problem),
-    /// On TCP, the token is missing, wrong, revoked or past its end.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] Problem),
-    /// The caller's role does not allow this.
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(#[to_schema] Problem),
     /// There is no such thing.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(#[to_schema] Problem),

@@ -9,6 +9,7 @@ use figment::value::{Dict, Value};
 mod admission;
 mod backend_url;
 mod file;
+mod journal;
 mod kinds;
 mod reader;
 mod sections;

@@ -7,8 +7,15 @@ use utoipa::ToSchema;
 
 use crate::config::show_span;
 use crate::model::{Pause, PauseScope, Status, Timestamp, TrackedRuntime};
-use crate::ports::{LeaseStore, OperationFilter, OperationLog, PauseStore, RecordStore, StoreError};
+use crate::ports::{
+    JournalFilter, JournalStore, LeaseStore, OperationFilter, OperationLog, PauseStore, RecordStore, StoreError,
+};
 use crate::views;
+
+mod story;
+mod words;
+
+pub use story::{RunStep, RunStory};
 
 /// The answer for one runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -24,6 +31,8 @@ pub struct Explanation {
     pub runtime: views::Runtime,
     /// Its last operation.
     pub last_operation: Option<views::Operation>,
+    /// Its last run that was written down, call by call; null if none was.
+    pub last_run: Option<RunStory>,
 }
 
 /// One thing that keeps a runtime.
@@ -66,6 +75,8 @@ pub struct Stores<'s> {
     pub leases: &'s dyn LeaseStore,
     /// The pauses.
     pub pauses: &'s dyn PauseStore,
+    /// The journals of runs.
+    pub journals: &'s dyn JournalStore,
 }
 
 impl Stores<'_> {
@@ -86,7 +97,12 @@ impl Stores<'_> {
         let retention_floor = retention_floor(&tracked.record.tenant);
         let facts = Facts { tracked, pauses, leased_until, has_engine, retention_floor, now };
         let last_operation = last.first().map(views::Operation::from);
-        Ok(Some(Explanation { last_operation, ..explain(&facts) }))
+        // What was written down of an earlier owner's game is not this one's.
+        let tenant = Some(facts.tracked.record.tenant.clone());
+        let of_game = JournalFilter { tenant, game: Some(game.to_string()), since: None };
+        let kept = self.journals.list(&of_game, None, 1).await?;
+        let last_run = kept.first().and_then(|kept| kept.journal.as_ref()).map(RunStory::from);
+        Ok(Some(Explanation { last_operation, last_run, ..explain(&facts) }))
     }
 }
 
@@ -102,7 +118,14 @@ pub fn explain(facts: &Facts) -> Explanation {
         (Some(first), _) => format!("It is kept: {}", first.detail),
     };
     let runtime = views::Runtime::from(&facts.tracked);
-    Explanation { summary, due_at: due_at.map(|at| at.to_string()), blockers, runtime, last_operation: None }
+    Explanation {
+        summary,
+        due_at: due_at.map(|at| at.to_string()),
+        blockers,
+        runtime,
+        last_operation: None,
+        last_run: None,
+    }
 }
 
 /// The latest end of everything that ends by itself.

@@ -72,6 +72,17 @@ pub enum Recovered {
     Abandoned,
 }
 
+/// What became of the journal of a run that was written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Journaled {
+    /// It is in the store.
+    Kept,
+    /// Too many waited for the store.
+    Dropped,
+    /// The store did not take it.
+    Failed,
+}
+
 /// Whether an engine is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CircuitState {
@@ -133,10 +144,30 @@ pub struct GenerationGauges {
 pub enum Shadowed {
     /// It came to its end, and was compared.
     Compared,
-    /// Too many were under way.
+    /// Too many were under way, or the host was too slow for it.
     Dropped,
-    /// The run beside which it would have stood met a failure, or a change, that cannot be shown to another.
+    /// The run beside which it would have stood met a failure, or a change, that cannot be shown to another; or
+    /// it asked for what that run did not look at.
     Unclear,
+}
+
+/// Why a request was refused before its handler, or by its route's action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpRefusal {
+    /// The tenant asked too often.
+    Rate,
+    /// Too many requests of the tenant were under way.
+    Concurrency,
+    /// An order was denied to the caller's role, and recorded.
+    Denied,
+    /// Too many were, so that this one was not recorded.
+    Denials,
+    /// No valid token was shown.
+    Unauthenticated,
+    /// That came from the address too often, so that no token was looked up.
+    Strangers,
+    /// The address had too many connections.
+    Connections,
 }
 
 /// The instruments of one process.
@@ -153,6 +184,8 @@ pub struct Metrics {
     generations: Gauge<u64>,
     rollouts: Counter<u64>,
     shadows: Counter<u64>,
+    http_refusals: Counter<u64>,
+    journals: Counter<u64>,
     entries_lost: Counter<u64>,
     lease_release_failures: Counter<u64>,
     recovered_runs: Counter<u64>,
@@ -228,6 +261,15 @@ impl Metrics {
             shadows: counter(
                 "rtmanager_policy_shadow_runs",
                 "Runs beside live ones, by result: compared, dropped (too many at once), unclear (the live run met a failure).",
+            ),
+            http_refusals: counter(
+                "rtmanager_http_refused",
+                "Requests refused before their handler, by reason: rate, concurrency (of a tenant), denied (an order, to its \
+                 role), denials (too many of those), unauthenticated, strangers (too many of those), connections.",
+            ),
+            journals: counter(
+                "rtmanager_run_journals",
+                "Journals of runs, by result: kept, dropped (too many waited for the store), failed (the store did not take it).",
             ),
             entries_lost: counter(
                 "rtmanager_operation_entries_lost",
@@ -332,6 +374,16 @@ impl Metrics {
         self.shadows.add(1, &[KeyValue::new("result", result)]);
     }
 
+    /// A journal of a run was kept, or was not.
+    pub fn journal(&self, journaled: Journaled) {
+        let result = match journaled {
+            Journaled::Kept => "kept",
+            Journaled::Dropped => "dropped",
+            Journaled::Failed => "failed",
+        };
+        self.journals.add(1, &[KeyValue::new("result", result)]);
+    }
+
     /// A phase of a run ended.
     pub fn run_phase(&self, phase: Phase, took: Duration) {
         let phase = match phase {
@@ -357,6 +409,20 @@ impl Metrics {
             Advice::Fault => "fault",
         };
         self.reviews.add(1, &[KeyValue::new("advice", advice)]);
+    }
+
+    /// A request was refused.
+    pub fn http_refused(&self, why: HttpRefusal) {
+        let reason = match why {
+            HttpRefusal::Rate => "rate",
+            HttpRefusal::Concurrency => "concurrency",
+            HttpRefusal::Denied => "denied",
+            HttpRefusal::Denials => "denials",
+            HttpRefusal::Unauthenticated => "unauthenticated",
+            HttpRefusal::Strangers => "strangers",
+            HttpRefusal::Connections => "connections",
+        };
+        self.http_refusals.add(1, &[KeyValue::new("reason", reason)]);
     }
 
     /// An entry of the operation log could not be written.

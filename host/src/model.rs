@@ -7,6 +7,7 @@ mod container;
 mod error_code;
 mod generation;
 mod ids;
+mod journal;
 mod operation;
 mod pause;
 mod policy;
@@ -22,13 +23,18 @@ pub use container::{Container, ContainerState, Removal};
 pub use error_code::ErrorCode;
 pub use generation::{GenerationId, PolicyRef, PolicyScope};
 pub use ids::{ContainerId, EngineName, GameId, InvalidId, PolicyDigest, RunId, TenantId};
+pub use journal::{
+    BoundaryAnswer, BoundaryCall, BoundaryError, Exchange, HostNote, InvalidJournal, JOURNAL_VERSION, JournalBounds,
+    JournalEnd, JournalEntry, JournalOffer, JournalRequest, PolicyWord, RunJournal, RunPhase, SeenContainer,
+    SeenRecord, SettledRun, Veil, WrittenEntry,
+};
 pub use operation::{
     Author, EntryId, Fault, LoggedOperation, OP_KIND_CLEANUP, OpSource, OperationEntry, Outcome, Request,
 };
 pub use pause::{Census, Pause, PauseCause, PauseScope};
 pub use policy::{
     BindingSpec, Divergence, DivergenceKind, Generation, PolicyArtifact, PolicyChange, PolicyEvent, PolicyName,
-    PolicyVersion, Revocation, Rollout, RolloutCounts, RolloutGoal, RolloutMode, Serving, Signed,
+    PolicyPlace, PolicyVersion, Revocation, Rollout, RolloutCounts, RolloutGoal, RolloutMode, Serving, Signed,
 };
 pub use record::{CleanupState, Fence, Hold, Labels, Parked, RuntimeRecord, Status, TrackedRuntime};
 pub use registration::{LiveStatus, Registration};

@@ -175,7 +175,7 @@ async fn run(
     spare: Session,
     empty: &Empty,
     policy: &Policy,
-    settings: &Arc<wasmtime_wasi_config::WasiConfigVariables>,
+    settings: &Arc<rtmanager::runtime::Settings>,
     warm: &mut WarmInstance,
     world: &World,
 ) -> Option<Execution> {
@@ -190,7 +190,7 @@ async fn run(
     }
 }
 
-fn terms(policy: &Policy, settings: &Arc<wasmtime_wasi_config::WasiConfigVariables>) -> Terms {
+fn terms(policy: &Policy, settings: &Arc<rtmanager::runtime::Settings>) -> Terms {
     Terms { settings: settings.clone(), limits: policy.limits().clone() }
 }
 

@@ -24,7 +24,8 @@ use rtmanager::adapters::sqlite::{SqliteOptions, SqliteStore};
 use rtmanager::adapters::system_clock::SystemClock;
 use rtmanager::model::Timestamp;
 use rtmanager::ports::{
-    AccessStore, AuditLog, Clock, GenerationStore, LeaseStore, OperationLog, PauseStore, PolicyStore, RecordStore,
+    AccessStore, AuditLog, Clock, GenerationStore, JournalStore, LeaseStore, OperationLog, PauseStore, PolicyStore,
+    RecordStore,
 };
 
 use crate::postgres::Postgres;
@@ -36,6 +37,7 @@ pub mod container_engine;
 pub mod fixture;
 pub mod generation_scopes;
 pub mod generation_store;
+pub mod journal_store;
 pub mod lease_clock;
 pub mod lease_store;
 pub mod operation_log;
@@ -56,6 +58,7 @@ pub struct Stores {
     pub generations: Arc<dyn GenerationStore>,
     pub access: Arc<dyn AccessStore>,
     pub audit: Arc<dyn AuditLog>,
+    pub journals: Arc<dyn JournalStore>,
     /// By which leases end.
     pub time: LeaseTime,
     /// What must live as long as the stores.
@@ -117,6 +120,7 @@ pub async fn memory() -> Stores {
         generations: store.generations(),
         access: store.access(),
         audit: store.audit(),
+        journals: store.journals(),
         time: LeaseTime::Settable(clock),
         backend: Box::new(()),
     }
@@ -136,6 +140,7 @@ pub async fn sqlite() -> Stores {
         generations: store.generations(),
         access: store.access(),
         audit: store.audit(),
+        journals: store.journals(),
         time: LeaseTime::Settable(clock),
         backend: Box::new(directory),
     }
@@ -174,6 +179,7 @@ pub async fn postgres() -> Stores {
         generations: store.generations(),
         access: store.access(),
         audit: store.audit(),
+        journals: store.journals(),
         time: LeaseTime::Real(Arc::new(SystemClock)),
         backend: Box::new(database),
     }
@@ -191,6 +197,7 @@ pub fn leases_only(leases: Arc<dyn LeaseStore>, clock: Arc<dyn Clock>, backend: 
         generations: store.generations(),
         access: store.access(),
         audit: store.audit(),
+        journals: store.journals(),
         time: LeaseTime::Real(clock),
         backend: Box::new(backend),
     }

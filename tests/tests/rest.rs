@@ -9,14 +9,20 @@
     reason = "test code"
 )]
 
+#[path = "rest/allowances.rs"]
+mod allowances;
 #[path = "rest/audit.rs"]
 mod audit;
 #[path = "rest/cleanup.rs"]
 mod cleanup;
 #[path = "rest/inputs.rs"]
 mod inputs;
+#[path = "rest/journals.rs"]
+mod journals;
 #[path = "rest/limits.rs"]
 mod limits;
+#[path = "rest/matrix.rs"]
+mod matrix;
 #[path = "rest/policies.rs"]
 mod policies;
 #[path = "rest/policy_bindings.rs"]
@@ -35,6 +41,8 @@ mod site;
 mod sockets;
 #[path = "rest/tenants.rs"]
 mod tenants;
+#[path = "rest/visibility.rs"]
+mod visibility;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,6 +16,7 @@ mod changes;
 mod connections;
 mod error;
 mod generations;
+mod journals;
 mod leases;
 mod open;
 mod operation_log;
@@ -33,6 +34,7 @@ mod watch;
 pub use access::PostgresAccess;
 pub use audit::PostgresAudit;
 pub use generations::PostgresGenerations;
+pub use journals::PostgresJournals;
 pub use leases::PostgresLeases;
 pub use open::OpenError;
 pub use operation_log::PostgresOperationLog;
@@ -42,7 +44,8 @@ pub use records::PostgresRecords;
 pub use server::ServerName;
 
 use crate::ports::{
-    AccessStore, AuditLog, GenerationStore, LeaseStore, OperationLog, PauseStore, PolicyStore, RecordStore,
+    AccessStore, AuditLog, GenerationStore, JournalStore, LeaseStore, OperationLog, PauseStore, PolicyStore,
+    RecordStore,
 };
 use connections::Connections;
 use watch::Watch;
@@ -142,6 +145,11 @@ impl PostgresStore {
     /// The trail.
     pub fn audit(&self) -> Arc<dyn AuditLog> {
         Arc::new(PostgresAudit::new(self.connections.clone()))
+    }
+
+    /// The journals of runs.
+    pub fn journals(&self) -> Arc<dyn JournalStore> {
+        Arc::new(PostgresJournals::new(self.connections.clone()))
     }
 
     /// Ends the calls under way and closes the connections. Calls after this are answered `Unavailable`.

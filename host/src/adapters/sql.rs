@@ -11,6 +11,7 @@ mod access;
 mod artifact;
 mod decided;
 mod generation;
+mod journal;
 mod json;
 mod operation;
 mod pause;
@@ -19,10 +20,13 @@ mod runtime;
 mod scope;
 mod walk;
 
-pub(super) use access::{audited, ceiling, key, token};
+pub(super) use access::{audited, ceiling, ceiling_changes, key, token};
 pub(super) use artifact::{artifact, next_page};
 pub(super) use decided::Decided;
-pub(super) use generation::{change_of, divergence, generation, revocation, revoked_columns, serving};
+pub(super) use generation::{
+    change_of, divergence, found, generation, revocation, revoked_columns, revoked_subject, serving,
+};
+pub(super) use journal::{journal_text, kept_journal};
 pub(super) use json::{grants_json, limits_json, ready_json, settings_json};
 pub(super) use operation::logged;
 pub(super) use pause::{cause_columns, pause_of, scope_columns};
@@ -60,6 +64,38 @@ macro_rules! artifact_columns {
         "digest, name, version, owner, size, pushed_at, pushed_by"
     };
 }
+
+/// What is pruned: statements on divergences of rollouts that are over, from before `$1`; on those beyond the latest
+/// 5,000 of their scope; and on lines of a history that made nothing current, beyond the latest 1,000 of their scope.
+pub(super) const PRUNE_DIVERGENCES_BEFORE: &str = "DELETE FROM policy_divergences WHERE at < $1 AND NOT EXISTS (
+    SELECT 1 FROM policy_scopes s
+    WHERE s.scope = policy_divergences.scope AND s.rollout = policy_divergences.generation)";
+pub(super) const PRUNE_SURPLUS_DIVERGENCES: &str = "DELETE FROM policy_divergences WHERE id IN (
+    SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY scope ORDER BY id DESC) AS place
+        FROM policy_divergences) numbered WHERE place > 5000)";
+pub(super) const PRUNE_HISTORY: &str = "DELETE FROM policy_history WHERE id IN (
+    SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY scope ORDER BY id DESC) AS place
+        FROM policy_history WHERE event NOT IN ('bound', 'rolled_back', 'promoted')) numbered WHERE place > 1000)";
+
+/// How many generations of the scope `$1` have neither served nor been tried.
+pub(super) const UNUSED: &str = "SELECT count(*) FROM policy_generations g WHERE g.scope = $1 AND NOT EXISTS (
+    SELECT 1 FROM policy_history h WHERE h.scope = g.scope AND h.to_generation = g.number)";
+
+/// The scopes that have such generations from before `$1`, and these.
+pub(super) const TOUCH_UNUSED: &str = "UPDATE policy_scopes SET changed = $2 WHERE scope IN (
+    SELECT g.scope FROM policy_generations g WHERE g.staged_at < $1 AND NOT EXISTS (
+        SELECT 1 FROM policy_history h WHERE h.scope = g.scope AND h.to_generation = g.number))";
+pub(super) const PRUNE_UNUSED: &str = "DELETE FROM policy_generations WHERE staged_at < $1 AND NOT EXISTS (
+    SELECT 1 FROM policy_history h
+    WHERE h.scope = policy_generations.scope AND h.to_generation = policy_generations.number)";
+pub(super) const ANY_UNUSED: &str = "SELECT count(*) FROM policy_generations g WHERE g.staged_at < $1 AND NOT EXISTS (
+    SELECT 1 FROM policy_history h WHERE h.scope = g.scope AND h.to_generation = g.number)";
+
+/// Two numbers: how many rows there are of the generation `$2` of the scope `$1`, and how many revocations hit it.
+pub(super) const FOUND: &str = "SELECT (SELECT count(*) FROM policy_generations WHERE scope = $1 AND number = $2),
+    (SELECT count(*) FROM policy_generations g
+        JOIN policy_revocations r ON r.subject IN (g.digest, g.scope || '/' || g.number)
+        WHERE g.scope = $1 AND g.number = $2)";
 pub(super) use artifact_columns;
 
 /// The columns of a scope, in the order in which [`scope`] reads them, each after the given prefix.
@@ -110,7 +146,7 @@ macro_rules! generation_columns {
             $cast,
             ", g.grants",
             $cast,
-            ", g.staged_at, g.staged_by, g.reason"
+            ", g.staged_at, g.staged_by, g.reason, g.name, g.version"
         )
     };
 }
@@ -127,11 +163,11 @@ macro_rules! states_sql {
             FROM policy_epoch e
             LEFT JOIN (SELECT ", binding_columns!("p."), ", p.changed, (
                     SELECT h.to_generation FROM policy_history h
-                    WHERE h.scope = p.scope AND h.event IN ('bound', 'rolled_back', 'promoted')
-                        AND (p.current IS NULL OR h.to_generation <> p.current)
-                        AND NOT EXISTS (SELECT 1 FROM policy_generations d
+                    WHERE h.scope = p.scope AND CASE
+                        WHEN h.event NOT IN ('bound', 'rolled_back', 'promoted') OR h.to_generation = p.current THEN FALSE
+                        ELSE (SELECT count(*) FROM policy_generations d
                             JOIN policy_revocations r ON r.subject IN (d.digest, d.scope || '/' || d.number)
-                            WHERE d.scope = h.scope AND d.number = h.to_generation)
+                            WHERE d.scope = h.scope AND d.number = h.to_generation) = 0 END
                     ORDER BY h.id DESC LIMIT 1) AS previous
                 FROM policy_scopes p) s ON s.changed > $1", $and, "
             LEFT JOIN policy_generations g ON g.scope = s.scope
@@ -269,6 +305,14 @@ impl<'r, R: SqlRow> Reader<'r, R> {
         let row = self.row.text(0).ok().flatten().unwrap_or("?");
         let column = self.row.name(self.next.saturating_sub(1)).unwrap_or("?");
         StoreError::Corrupt(format!("{}, row {row:?}, column {column}: {error}", self.table))
+    }
+}
+
+/// What is wrong with a row.
+fn said(error: &StoreError) -> String {
+    match error {
+        StoreError::Corrupt(what) => what.clone(),
+        other => other.to_string(),
     }
 }
 

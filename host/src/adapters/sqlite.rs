@@ -17,6 +17,7 @@ mod audit;
 mod changes;
 mod error;
 mod generations;
+mod journals;
 mod leases;
 mod open;
 mod operation_log;
@@ -30,6 +31,7 @@ mod walk;
 pub use access::SqliteAccess;
 pub use audit::SqliteAudit;
 pub use generations::SqliteGenerations;
+pub use journals::SqliteJournals;
 pub use leases::SqliteLeases;
 pub use open::OpenError;
 pub use operation_log::SqliteOperationLog;
@@ -38,8 +40,8 @@ pub use policies::SqlitePolicies;
 pub use records::SqliteRecords;
 
 use crate::ports::{
-    AccessStore, AuditLog, Clock, GenerationStore, LeaseStore, OperationLog, PauseStore, PolicyStore, RecordStore,
-    StoreError,
+    AccessStore, AuditLog, Clock, GenerationStore, JournalStore, LeaseStore, OperationLog, PauseStore, PolicyStore,
+    RecordStore, StoreError,
 };
 
 /// How a file is opened.
@@ -132,6 +134,11 @@ impl SqliteStore {
     /// The trail.
     pub fn audit(&self) -> Arc<dyn AuditLog> {
         Arc::new(SqliteAudit::new(self.connections.clone()))
+    }
+
+    /// The journals of runs.
+    pub fn journals(&self) -> Arc<dyn JournalStore> {
+        Arc::new(SqliteJournals::new(self.connections.clone()))
     }
 
     /// Ends the calls under way and closes the file. Calls after this are answered `Unavailable`.

@@ -9,17 +9,17 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::caller::CallerOf;
-use super::input::{Parameters, page_length, parsed};
+use super::input::{Parameters, Segment, page_length, parsed};
 use super::problem::Problem;
 use super::routes::Routes;
 use super::{Failures, Services};
 use crate::access::Action;
-use crate::model::{EntryId, Outcome};
+use crate::model::{EntryId, Outcome, RunId, RunJournal};
 use crate::ports::OperationFilter;
 use crate::views::{Operation, Page};
 
 pub(super) fn routes() -> Routes {
-    Routes::default().with(Action::ReadRuntimes, routes!(list))
+    Routes::default().with(Action::ReadRuntimes, routes!(list)).with(Action::ReadRuntimes, routes!(journal))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -61,6 +61,26 @@ async fn list(
     let filter = OperationFilter { tenant, ..asked };
     let rows = services.ports.operations.list(&filter, before, limit + 1).await?;
     Ok(Json(Page::of(&rows, limit, |last| last.id.0.to_string())))
+}
+
+/// What the policy called in a run, and what it was answered, where that was written down. `explain` tells it in words.
+#[utoipa::path(get, path = "/api/v1/internal/operations/{run_id}/journal", tag = "operations",
+    params(("run_id" = String, Path, description = "The run.")),
+    responses((status = 200, description = "The journal.", body = serde_json::Value), Failures))]
+async fn journal(
+    State(services): State<Arc<Services>>,
+    Extension(caller): CallerOf,
+    Segment(run): Segment,
+) -> Result<Json<RunJournal>, Problem> {
+    let run: RunId = run.parse()?;
+    let kept = services.journals.get(&run).await?.and_then(|kept| kept.journal);
+    // What is another tenant's, or nobody's, is as if it were not there.
+    let own = |journal: &RunJournal| match caller.role.tenant() {
+        Some(own) => journal.tenant.as_ref() == Some(own),
+        None => true,
+    };
+    let none = || Problem::not_found(format!("no journal of run {run} was kept"));
+    kept.filter(own).map(Json).ok_or_else(none)
 }
 
 fn filter(asked: Filters) -> Result<OperationFilter, Problem> {

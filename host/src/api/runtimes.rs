@@ -252,6 +252,7 @@ async fn explain(
         operations: &*services.ports.operations,
         leases: &*services.ports.leases,
         pauses: &*services.pauses,
+        journals: &*services.journals,
     };
     let has_engine = |engine: &EngineName| services.ports.engines.contains_key(engine);
     let floor = |tenant: &TenantId| services.config.sweep.retention.max(services.lifecycle.retention(tenant));

@@ -41,6 +41,7 @@ impl Stores {
             generations: self.generations.clone(),
             policies: self.policies.clone(),
             access: self.access.clone(),
+            trail: self.trail(),
             clock: self.clock.clone(),
         }
     }
@@ -62,6 +63,7 @@ impl From<&App> for Services {
             tokens: app.tokens.clone(),
             trail: app.trail.clone(),
             policies: app.policies.clone(),
+            journals: app.journals.store(),
             reconcilers: app.reconcilers.clone(),
             config: app.config.clone(),
         }

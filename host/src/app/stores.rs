@@ -12,7 +12,8 @@ use crate::adapters::sqlite::{self, SqliteOptions, SqliteStore};
 use crate::adapters::system_clock::SystemClock;
 use crate::config::{self, Config};
 use crate::ports::{
-    AccessStore, AuditLog, Clock, GenerationStore, LeaseStore, OperationLog, PauseStore, PolicyStore, RecordStore,
+    AccessStore, AuditLog, Clock, GenerationStore, JournalStore, LeaseStore, OperationLog, PauseStore, PolicyStore,
+    RecordStore,
 };
 
 /// What is known, and what time it is: enough for whoever asks no engine and runs no policy.
@@ -35,6 +36,8 @@ pub struct Stores {
     pub access: Arc<dyn AccessStore>,
     /// The trail of what was done.
     pub audit: Arc<dyn AuditLog>,
+    /// Journals of runs.
+    pub journals: Arc<dyn JournalStore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -92,6 +95,7 @@ impl Stores {
                 generations: store.generations(),
                 access: store.access(),
                 audit: store.audit(),
+                journals: store.journals(),
                 clock,
                 config,
             });
@@ -107,6 +111,7 @@ impl Stores {
             generations: store.generations(),
             access: store.access(),
             audit: store.audit(),
+            journals: store.journals(),
             clock,
             config,
         })

@@ -5,8 +5,8 @@ use clap::Args;
 use super::{Answer, Error, render};
 use crate::app::{self, Stores};
 use crate::config::Loaded;
-use crate::explain;
-use crate::model::{Ceiling, EngineName, EntryId, GameId, Outcome, Status, TenantId, Timestamp, bounded_text};
+use crate::explain::{self, RunStory};
+use crate::model::{Ceiling, EngineName, EntryId, GameId, Outcome, RunId, Status, TenantId, Timestamp, bounded_text};
 use crate::ports::{OperationFilter, RecordFilter};
 use crate::views::{Operation, Page, PausedScope, Runtime};
 
@@ -94,6 +94,7 @@ pub(super) async fn explain(stores: &Stores, game: &str, json: bool) -> Result<A
         operations: &*stores.operations,
         leases: &*stores.leases,
         pauses: &*stores.pauses,
+        journals: &*stores.journals,
     };
     let has_engine = |engine: &EngineName| stores.config.engines.contains_key(engine);
     let ceilings = stores.access.ceilings().await?;
@@ -101,6 +102,14 @@ pub(super) async fn explain(stores: &Stores, game: &str, json: bool) -> Result<A
     let explained = known.explain(&game, has_engine, floor, stores.clock.now()).await?;
     let explained = explained.ok_or_else(|| no_record(&game))?;
     Ok(Answer::ok(if json { render::json(&explained)? } else { render::explanation(&explained) }))
+}
+
+pub(super) async fn explain_run(stores: &Stores, run: &RunId, json: bool) -> Result<Answer, Error> {
+    let kept = stores.journals.get(run).await?;
+    let kept = kept.ok_or_else(|| Error::Refused(format!("no journal of run {run} was kept")))?;
+    let journal = kept.journal.ok_or_else(|| Error::Refused(format!("the journal of run {run} cannot be read")))?;
+    let story = RunStory::from(&journal);
+    Ok(Answer::ok(if json { render::json(&story)? } else { render::run_story(&story) }))
 }
 
 pub(super) async fn pauses(stores: &Stores, json: bool) -> Result<Answer, Error> {

@@ -3,17 +3,18 @@
 //! Names, labels and messages come from platforms, tenants and engines, so each cell is bounded and escaped.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 mod access;
 
-pub use access::{audit_table, token_table, verification_text};
+pub use access::{audit_table, pruned_text, token_table, verification_text};
 
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::sweep::{EngineView, SweepView};
 use crate::config::Setting;
-use crate::explain::Explanation;
+use crate::explain::{Explanation, RunStory};
 use crate::model::{Timestamp, bounded_text};
 use crate::views::{CleanupResult, ContainerFinding, Operation, Page, PausedScope, Reconciliation, Runtime};
 
@@ -178,8 +179,40 @@ pub fn explanation(explained: &Explanation) -> String {
             last.outcome
         );
     }
+    if let Some(run) = &explained.last_run {
+        text.push_str("\nLast recorded run: ");
+        text.push_str(&run_story(run));
+    }
     text
 }
+
+/// What a run did, call by call.
+pub fn run_story(run: &RunStory) -> String {
+    let tenant = run.tenant.as_deref().unwrap_or("no tenant");
+    let mut text = format!(
+        "{} of game {} ({tenant}), asked by {} on {}, policy {}\n{}\n",
+        run.run_id,
+        cell(&run.game_id),
+        cell(&run.op_source),
+        time(&run.started_at),
+        run.policy_generation,
+        bounded_text(&run.summary, 2048),
+    );
+    for step in &run.steps {
+        let at = Duration::from_micros(step.at_us).as_secs_f64();
+        let took = Duration::from_micros(step.took_us);
+        let slow = if took >= SLOW { format!(" [took {:.1} s]", took.as_secs_f64()) } else { String::new() };
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "  {at:>8.3}s  {:<6}  {}{slow}", step.phase, bounded_text(&step.said, 1024));
+    }
+    if run.omitted > 0 {
+        let _ = writeln!(text, "  and {} calls more, of which no account was kept", run.omitted);
+    }
+    text
+}
+
+/// A call that is worth a remark.
+const SLOW: Duration = Duration::from_millis(500);
 
 /// What became of a cleanup, in a sentence.
 pub fn result_text(result: &CleanupResult) -> String {

@@ -71,6 +71,7 @@ pub async fn serve(app: App) -> Result<Answer, Error> {
     // Dropping a sweep lets its runs go on, each under its lease; these are waited for.
     tasks.wait().await;
     let finished = app.lifecycle.drain(app.config.http.drain_time).await;
+    app.journals.flush(LEAVING_TIME).await;
     retire(&app).await;
     tracing::info!(requests_finished = answered, runs_finished = finished, "stopped");
     Ok(Answer { text: String::new(), status: u8::from(!(answered && finished)) })
@@ -203,6 +204,21 @@ async fn prune_for_ever(app: Arc<App>) {
             Ok(pruned) => tracing::info!(pruned, "old entries of the operation log deleted"),
             Err(error) => tracing::warn!(%error, "old entries of the operation log stay for now"),
         }
+        prune_journals(&app).await;
         tokio::time::sleep(PRUNE_INTERVAL).await;
+    }
+}
+
+/// By the same clock as the operation log, or not at all.
+async fn prune_journals(app: &App) {
+    let pruned = match app.sweeper.trusts_clock().await {
+        Ok(true) => app.journals.prune(app.ports.clock.now()).await,
+        Ok(false) => Ok(0),
+        Err(error) => Err(error),
+    };
+    match pruned {
+        Ok(0) => {}
+        Ok(pruned) => tracing::info!(pruned, "old journals of runs deleted"),
+        Err(error) => tracing::warn!(%error, "old journals of runs stay for now"),
     }
 }

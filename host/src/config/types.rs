@@ -11,6 +11,7 @@ use super::BackendUrl;
 use crate::admission::ShapeLimits;
 use crate::compiler::{CodeCacheOptions, CompilerOptions};
 use crate::guarded::GuardOptions;
+use crate::journals::JournalOptions;
 use crate::model::{EngineName, TenantId};
 use crate::runtime::SandboxOptions;
 use crate::session::SessionOptions;
@@ -46,6 +47,8 @@ pub struct Config {
     pub tenants: BTreeMap<TenantId, Policy>,
     /// The REST interface.
     pub http: Http,
+    /// Whose runs are written down.
+    pub journal: JournalOptions,
     /// Logs.
     pub log: Log,
 }
@@ -210,6 +213,14 @@ pub struct Http {
     pub max_body_bytes: usize,
     /// Connections served at once; further ones wait.
     pub max_connections: NonZeroUsize,
+    /// Of these, from one address; further ones are refused.
+    pub max_connections_per_address: NonZeroUsize,
+    /// What a tenant's tokens may ask, together; orders and examinations of policies count more than once.
+    pub tenant_requests_per_minute: NonZeroU32,
+    /// Requests of a tenant's tokens at once, together.
+    pub tenant_concurrent_requests: NonZeroUsize,
+    /// Orders of one token that are denied, and failed authentications from one address.
+    pub refusals_per_minute: NonZeroU32,
     /// How long a shutdown waits for requests under way.
     pub drain_time: Duration,
 }

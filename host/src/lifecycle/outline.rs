@@ -1,7 +1,9 @@
 //! What a run came to, in the terms in which two generations of a policy are compared.
 
 use super::Settled;
-use crate::model::{ContainerId, DivergenceKind, ErrorCode, Fault, Outcome, Timestamp, bounded_text};
+use crate::model::{
+    ContainerId, DivergenceKind, ErrorCode, Fault, JournalEnd, Outcome, PolicyWord, RunJournal, Timestamp, bounded_text,
+};
 use crate::runtime::Advice;
 use crate::session::Session;
 
@@ -9,7 +11,7 @@ const SHOWN_BYTES: usize = 256;
 
 /// A run, or what a run would have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outline {
+pub struct Outline {
     removed: bool,
     end: End,
     entry: Option<Entry>,
@@ -58,14 +60,47 @@ impl Outline {
         Self { removed: session.removed_container().is_some(), end, entry }
     }
 
+    /// Whether it is of a review that nothing followed.
+    pub(super) fn is_advice(&self) -> bool {
+        !matches!(self.end, End::Verdict(..))
+    }
+
+    /// Whether it says something of the policy: advice, or a success. Why a cleanup failed may be anybody's affair.
+    pub(super) fn is_telling(&self) -> bool {
+        !matches!(self.end, End::Verdict(Outcome::Failure, _))
+    }
+
+    /// Of a run that was written down.
+    pub fn of_journal(journal: &RunJournal) -> Self {
+        let JournalEnd { word, settled, removed_container, entry, .. } = &journal.end;
+        let end = match (settled, word) {
+            (Some(settled), _) => End::Verdict(settled.outcome, settled.error_code.clone()),
+            (None, PolicyWord::Due) => End::Due,
+            (None, PolicyWord::WaitUntil(at)) => End::WaitUntil(*at),
+            (None, PolicyWord::Keep(reason)) => End::Keep(reason.clone()),
+            (None, PolicyWord::Fault { code, .. }) => End::Verdict(Outcome::Failure, Some(code.clone())),
+            // A verdict is always settled.
+            (None, PolicyWord::Verdict { outcome, .. }) => End::Verdict(*outcome, None),
+        };
+        let entry = entry.as_ref().map(|entry| Entry {
+            outcome: entry.outcome,
+            error_code: entry.error_code.clone(),
+            container_id: entry.container_id.clone(),
+            image_ref: entry.image_ref.clone(),
+        });
+        Self { removed: removed_container.is_some(), end, entry }
+    }
+
     /// In what `candidate` differs from this. Where one removes and the other does not, the rest follows from that.
-    pub(super) fn differences(&self, candidate: &Self) -> Vec<DivergenceKind> {
+    pub fn differences(&self, candidate: &Self) -> Vec<DivergenceKind> {
         let end = match (&self.end, &candidate.end) {
             (here, there) if here == there => None,
             (End::Verdict(..), _) | (_, End::Verdict(..)) => Some(DivergenceKind::OtherError),
             _ => Some(DivergenceKind::OtherAdvice),
         };
-        match (self.removed, candidate.removed) {
+        // Told that it is due, it would have gone about removing what was kept.
+        let would_remove = candidate.removed || (self.is_advice() && candidate.end == End::Due && self.end != End::Due);
+        match (self.removed, would_remove) {
             (false, true) => vec![DivergenceKind::WouldRemove],
             (true, false) => vec![DivergenceKind::WouldKeep],
             _ => {
@@ -76,7 +111,7 @@ impl Outline {
     }
 
     /// For people.
-    pub(super) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         let removed = if self.removed { "container removed; " } else { "" };
         let end = match &self.end {
             End::Due => "due".to_owned(),

@@ -90,7 +90,8 @@ pub struct Container {
 }
 
 /// How a container came to be gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Removal {
     /// This call removed it.
     Removed,

@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
 use super::fault::Exceeded;
 use super::stopwatch::Stopwatch;
-use super::{Limits, wasi};
+use super::{Limits, Settings, wasi};
 use crate::session::Session;
 
 /// One run inside the sandbox.
 pub(crate) struct RunState {
     pub(super) session: Session,
     pub(super) handles: ResourceTable,
-    settings: Arc<WasiConfigVariables>,
+    pub(super) settings: Arc<Settings>,
     wasi: Option<WasiCtx>,
     repeats: bool,
     limits: Arc<Limits>,
@@ -42,7 +41,7 @@ pub(super) struct Usage {
 pub(super) struct HostCall(Duration);
 
 impl RunState {
-    pub(super) fn new(session: Session, settings: Arc<WasiConfigVariables>, limits: Arc<Limits>) -> Self {
+    pub(super) fn new(session: Session, settings: Arc<Settings>, limits: Arc<Limits>) -> Self {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         let usage = Usage {
@@ -73,11 +72,6 @@ impl RunState {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    pub(super) fn settings(&mut self) -> WasiConfig<'_> {
-        self.usage.calls = self.usage.calls.saturating_add(1);
-        WasiConfig::new(&self.settings)
     }
 
     /// Begins a call of an import that was passed `bytes` of text. Fails when a budget is spent.

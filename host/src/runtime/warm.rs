@@ -4,24 +4,23 @@
 use std::sync::Arc;
 
 use wasmtime::Store;
-use wasmtime_wasi_config::WasiConfigVariables;
 
 use super::bindings::LifecyclePolicy;
 use super::execute::{bound, handle};
 use super::store::RunState;
-use super::{Answer, Execution, Policy, fault};
+use super::{Answer, Execution, Policy, Settings, fault};
 use crate::session::Session;
 
 /// For benchmarks.
 pub struct WarmInstance {
     store: Store<RunState>,
     instance: LifecyclePolicy,
-    settings: Arc<WasiConfigVariables>,
+    settings: Arc<Settings>,
 }
 
 impl WarmInstance {
     /// Instantiates the policy, to be used for several runs. `session` is not used up by a call.
-    pub async fn new(policy: &Policy, session: Session, settings: Arc<WasiConfigVariables>) -> wasmtime::Result<Self> {
+    pub async fn new(policy: &Policy, session: Session, settings: Arc<Settings>) -> wasmtime::Result<Self> {
         let limits = policy.limits.clone();
         let mut store = Store::new(policy.pre.engine(), RunState::new(session, settings.clone(), limits.clone()));
         bound(&mut store, &limits, policy.fuel)?;

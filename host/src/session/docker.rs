@@ -73,6 +73,7 @@ impl Session {
         }
         let done = self.removed_container().is_some();
         self.removal = Some(SentRemoval { container: id.clone(), done });
+        self.note(|note| note.engine_asked = true);
         let (run_id, game_id, engine_name) = (self.run.run_id.clone(), self.run.request.game_id.clone(), name.clone());
         tracing::info!(%run_id, %game_id, container_id = %id, engine = %name, "removing a container");
         // Logged inside the effect, so that one that outlives its run leaves a trace as well.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::op_log::RECEIVED_BYTES;
 use super::{Error, Kind, Phase, Rule, Session, TimedOut};
 use crate::model::{
-    Begun, ContainerId, GameId, Grant, Intent, RuntimeRecord, Status, Timestamp, TrackedRuntime, bounded_text,
+    Begun, ContainerId, GameId, Grant, Intent, RuntimeRecord, SeenRecord, Status, Timestamp, TrackedRuntime,
+    bounded_text,
 };
 use crate::ports::{CasError, RecordStore, Standing, StatusChange, StoreError};
 
@@ -40,11 +41,25 @@ impl Session {
         let read = self.call(Kind::Read, async move { records.get_for_effect(&game, &policy).await }).await;
         match found(read)? {
             (_, Standing::Revoked) => Err(Error::Denied(Rule::PolicyRevoked)),
-            (tracked, Standing::Good) => self.take_note(tracked),
+            (tracked, Standing::Good) => {
+                self.note_reread(&tracked.record);
+                self.take_note(tracked)
+            }
+        }
+    }
+
+    /// For whoever looks on: the policy does not see this read.
+    fn note_reread(&mut self, found: &RuntimeRecord) {
+        if self.read.as_ref().is_none_or(|read| read.record != *found) {
+            self.note(|note| note.changed_record = Some(Box::new(SeenRecord::from(found))));
         }
     }
 
     fn take_note(&mut self, found: TrackedRuntime) -> Result<&RuntimeRecord, Error> {
+        if let Some(hold) = &found.cleanup.hold {
+            let held = hold.is_active(self.now());
+            self.note(|note| note.held = held);
+        }
         // The policy was chosen by the tenant that the record had when the run began.
         if self.run.tenant.as_ref() != Some(&found.record.tenant) {
             return Err(Error::Internal("the record appeared or changed hands during the run; try again"));

@@ -21,6 +21,11 @@ impl Sweeper {
         ports.leases.prune(now, limit).await?;
         ports.operations.prune(now.saturating_sub(retention), limit).await
     }
+
+    /// Whether what is old by the wall clock is old.
+    pub async fn trusts_clock(&self) -> Result<bool, StoreError> {
+        self.0.trusts_clock(self.0.ports.clock.now()).await
+    }
 }
 
 impl Inner {

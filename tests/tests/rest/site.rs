@@ -1,7 +1,7 @@
 //! A server on ports in memory.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rtmanager::access::{Caller, NewToken, Tokens, Trail};
 use rtmanager::adapters::memory::{ManualClock, MemoryEngine, MemoryStore, Script};
@@ -21,7 +21,7 @@ use rtmanager::policies::{Parts, Policies};
 use rtmanager::ports::{AuditLog, Clock};
 use rtmanager::reconciler::{Options, Reconciler};
 use rtmanager::registry::{Binding, Registry};
-use rtmanager::runtime::{DEFAULT_POLICY, Limits, Sandbox, SandboxOptions};
+use rtmanager::runtime::{DEFAULT_POLICY, Limits, Policy, Sandbox, SandboxOptions};
 use rtmanager::session::Ports;
 use rtmanager_tests::scripted_gate::ScriptedGate;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,6 @@ pub struct Site {
     pub shutdown: CancellationToken,
     pub served: tokio::task::JoinHandle<bool>,
     pub directory: tempfile::TempDir,
-    _sandbox: Sandbox,
 }
 
 /// The container of a game.
@@ -63,11 +62,23 @@ pub fn config(directory: &tempfile::TempDir, flags: &[(&str, &str)]) -> Config {
     Loaded::from_sources(&Sources { flags: all, ..Sources::default() }).unwrap().config
 }
 
-/// What people do with policies, on this store.
-fn policies(store: &MemoryStore, trail: &Trail, ports: Arc<Ports>, gate: Arc<ScriptedGate>) -> Policies {
+/// Of all sites: there are hundreds.
+static LOADER: LazyLock<PolicyLoader> = LazyLock::new(|| {
     let program = env!("CARGO_BIN_EXE_rtmanager-cli").into();
     let compiler = Compiler::new(CompilerOptions { program, ..CompilerOptions::default() });
     let sandbox = Sandbox::new(SandboxOptions { concurrent_runs: 4, ..SandboxOptions::default() }).unwrap();
+    PolicyLoader::new(sandbox, compiler, None)
+});
+
+/// The same of what runs there.
+static SANDBOX: LazyLock<(Sandbox, Policy)> = LazyLock::new(|| {
+    let sandbox = Sandbox::new(config(&tempfile::tempdir().unwrap(), &[]).sandbox).unwrap();
+    let policy = sandbox.load(DEFAULT_POLICY).unwrap();
+    (sandbox, policy)
+});
+
+/// What people do with policies, on this store.
+fn policies(store: &MemoryStore, trail: &Trail, ports: Arc<Ports>, gate: Arc<ScriptedGate>) -> Policies {
     Policies::new(Parts {
         busy: Default::default(),
         policies: store.policies(),
@@ -75,7 +86,7 @@ fn policies(store: &MemoryStore, trail: &Trail, ports: Arc<Ports>, gate: Arc<Scr
         access: store.access(),
         trail: trail.clone(),
         clock: ports.clock.clone(),
-        admission: Admission::new(ShapeLimits::default(), PolicyLoader::new(sandbox, compiler, None), ports),
+        admission: Admission::new(ShapeLimits::default(), LOADER.clone(), ports),
         gate,
         limits: Limits::default(),
     })
@@ -95,6 +106,13 @@ impl Site {
         let store = Arc::new(MemoryStore::default());
         let audit = store.audit();
         Self::on(store, audit, flags, other_clock).await
+    }
+
+    /// Whose trail goes to what is made of its own log.
+    pub async fn logging_to(log: impl FnOnce(Arc<dyn AuditLog>) -> Arc<dyn AuditLog>, flags: &[(&str, &str)]) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let audit = log(store.audit());
+        Self::on(store, audit, flags, None).await
     }
 
     /// Whose trail goes to this log.
@@ -122,8 +140,7 @@ impl Site {
             randomness: script.randomness(Arc::new(SystemRandomness)),
             metrics: Arc::new(Metrics::new().unwrap()),
         });
-        let sandbox = Sandbox::new(config.sandbox.clone()).unwrap();
-        let policy = sandbox.load(DEFAULT_POLICY).unwrap();
+        let policy = SANDBOX.1.clone();
         let registry =
             Arc::new(Registry::new(Binding::configured(&PolicyScope::Default, policy, &BTreeMap::new()), []));
         let import_time = config.sandbox.limits.import_time;
@@ -141,6 +158,7 @@ impl Site {
             tokens: tokens.clone(),
             trail: trail.clone(),
             policies,
+            journals: store.journals(),
             reconcilers: BTreeMap::from([("local".parse().unwrap(), reconciler.clone())]),
             lifecycle: Lifecycle::new(ports.clone(), registry, config.session.clone(), import_time).unwrap(),
             ports,
@@ -151,21 +169,7 @@ impl Site {
         let client = Client::of(server.listen());
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(server.run(Arc::new(services), shutdown.clone()));
-        Self {
-            client,
-            clock,
-            store,
-            trail,
-            tokens,
-            gate,
-            engine,
-            script,
-            reconciler,
-            shutdown,
-            served,
-            directory,
-            _sandbox: sandbox,
-        }
+        Self { client, clock, store, trail, tokens, gate, engine, script, reconciler, shutdown, served, directory }
     }
 
     pub fn token(&self) -> String {

@@ -21,6 +21,10 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    pub(super) fn new(holder: LeaseToken, expires_at: Timestamp) -> Self {
+        Self { holder, expires_at }
+    }
+
     pub(super) fn is_held(&self, now: Timestamp) -> bool {
         now < self.expires_at
     }

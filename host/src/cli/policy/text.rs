@@ -9,8 +9,10 @@ use crate::views::{
     PolicyExamination, PolicyHistoryEntry, PolicyRevocation, PolicyRules, PolicySigner,
 };
 
+mod replay;
 mod status;
 
+pub use replay::replay_text;
 use status::ceiling_lines;
 pub use status::{status_table, status_text};
 

@@ -2,12 +2,15 @@
 
 use super::RunState;
 use super::wit::clock::{Host, Timestamp};
+use crate::model::{BoundaryAnswer, BoundaryCall};
 
 impl Host for RunState {
     fn now(&mut self) -> wasmtime::Result<Timestamp> {
         let call = self.enter(0)?;
-        let now = self.session.now().as_micros();
+        self.session.asked(|| BoundaryCall::Now);
+        let now = self.session.now();
+        self.session.told_of(|| BoundaryAnswer::Time(now));
         self.leave(call);
-        Ok(now)
+        Ok(now.as_micros())
     }
 }
