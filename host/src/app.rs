@@ -13,6 +13,7 @@ use crate::adapters::system_clock::SystemClock;
 use crate::compiler::{LoadFailure, PolicyLoader};
 use crate::config::{self, Config, Endpoint};
 use crate::guarded::GuardedEngine;
+use crate::journals::Journals;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{self, Metrics};
 use crate::model::{EngineName, ErrorChain, PolicyScope, bounded_text};
@@ -28,12 +29,17 @@ use crate::sweeper::Sweeper;
 
 mod desk;
 mod loading;
+mod measuring;
 mod policies;
+mod rehearsal;
 mod scratch;
 mod simulations;
 mod stores;
 
+pub use measuring::Measurable;
+use policies::nobodys_ports;
 pub use policies::{Rejection, check_component, policies};
+pub use rehearsal::{Rehearsal, RehearsalError, Rehearsed};
 pub use scratch::scratch_stores;
 pub use simulations::simulator;
 pub use stores::{Error as StoresError, Stores};
@@ -64,6 +70,8 @@ pub struct App {
     pub policies: Policies,
     /// Runs policies.
     pub lifecycle: Lifecycle,
+    /// Keeps journals of runs.
+    pub journals: Arc<Journals>,
     /// Walks due runtimes.
     pub sweeper: Sweeper,
     /// Closes runs that hosts have left behind.
@@ -148,10 +156,12 @@ impl App {
         let policies = policies::on(&stores, loader.clone(), ports.clone())?;
         let replica = replica(ports.randomness.as_ref())?;
         let watcher = Watcher::new(stores.bindings(), Arc::new(loader), registry.clone(), metrics, replica);
-        let Stores { config, pauses, .. } = stores;
+        let Stores { config, pauses, journals, .. } = stores;
         let (session, import_time) = (config.session.clone(), config.sandbox.limits.import_time);
         let scratch = (scratch_stores(), Arc::new(Metrics::new()?));
         let lifecycle = Lifecycle::with_shadows(ports.clone(), registry, session, import_time, scratch)?;
+        let journals = Journals::begin(config.journal.clone(), journals, ports.metrics.clone());
+        lifecycle.record_for(journals.clone());
         let sweeper = Sweeper::new(ports.clone(), pauses.clone(), lifecycle.clone(), config.sweep.clone());
         let recovery = Recovery::new(ports.clone(), slowest_removal(&config));
         let closer = Closer { lifecycle: lifecycle.clone(), sweeper: sweeper.clone() };
@@ -166,6 +176,7 @@ impl App {
             trail,
             policies,
             lifecycle,
+            journals,
             sweeper,
             recovery,
             reconcilers,
@@ -261,7 +272,7 @@ async fn binding(loader: &PolicyLoader, scope: &PolicyScope, policy: &config::Po
         None => loader.load_own(DEFAULT_POLICY),
         Some(path) => {
             let read = fs::read(path).map_err(|source| Error::PolicyFile { path: path.clone(), source });
-            loader.load(&read?).await
+            loader.load_to_serve(&read?).await
         }
     };
     let loaded = loaded.map_err(|source| Error::Policy { policy: named, source })?;

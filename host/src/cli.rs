@@ -23,11 +23,11 @@ mod sweep;
 pub use demo::{DemoView, Failure as DemoFailure, GameView, StageError, StoryError};
 pub use policy::{
     bound_text, change_table, divergence_table, examination_text, generation_diff_text, policy_table, policy_text,
-    rules_text, status_table, status_text,
+    replay_text, rules_text, status_table, status_text,
 };
 pub use render::{
-    audit_table, explanation, operation_table, pause_table, reconciliation_text, result_text, runtime_table,
-    setting_table, sweep_text, token_table, verification_text,
+    audit_table, explanation, operation_table, pause_table, pruned_text, reconciliation_text, result_text, run_story,
+    runtime_table, setting_table, sweep_text, token_table, verification_text,
 };
 pub use serve::serve;
 pub use sweep::SweepView;
@@ -37,7 +37,7 @@ use crate::app::{self, App, Stores};
 use crate::compiler::CompileOrder;
 use crate::config::{self, Environment, Loaded, Sources};
 use crate::distribution::{CredentialsError, DistributionError};
-use crate::model::{EngineName, InvalidId, TenantId};
+use crate::model::{EngineName, InvalidId, RunId, TenantId};
 use crate::orders;
 use crate::policies;
 use crate::ports::StoreError;
@@ -170,10 +170,14 @@ enum Books {
     Runtimes(inspect::RuntimeQuery),
     /// Lists the operation log, newest first
     Operations(inspect::OperationQuery),
-    /// Says why a runtime is kept, when it is due, and what blocks it
+    /// Says why a runtime is kept, when it is due, and what blocks it; and what its last recorded run did, call by call
     Explain {
         /// The game
-        game: String,
+        #[arg(required_unless_present = "run")]
+        game: Option<String>,
+        /// Instead, what this run did; `operations --json` has the ids
+        #[arg(long, value_name = "RUN_ID", conflicts_with = "game")]
+        run: Option<RunId>,
     },
     /// Keeps a runtime from any cleanup
     Hold {
@@ -291,6 +295,9 @@ pub enum Error {
     /// Nothing was done about a token.
     #[error(transparent)]
     Tokens(#[from] crate::access::TokenError),
+    /// The trail was not pruned.
+    #[error(transparent)]
+    Prune(#[from] crate::access::PruneError),
     /// Something was not done to a policy.
     #[error(transparent)]
     Policy(#[from] policies::Error),
@@ -300,6 +307,15 @@ pub enum Error {
     /// A policy could not be simulated.
     #[error(transparent)]
     Simulation(#[from] crate::simulation::Error),
+    /// A run without effect did not come to its end.
+    #[error(transparent)]
+    Rehearsal(#[from] app::RehearsalError),
+    /// A scenario could not be played.
+    #[error(transparent)]
+    Played(#[from] crate::scenario::Error),
+    /// A text is no file of scenarios.
+    #[error("these are no scenarios: {0}")]
+    Scenario(#[source] crate::scenario::Invalid),
     /// A policy could not be carried to a registry, or from one.
     #[error(transparent)]
     Registry(#[from] DistributionError),
@@ -351,7 +367,12 @@ impl Error {
     /// The exit status, as `--help` lists them.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Id(_) | Self::File { .. } | Self::Envelope { .. } | Self::Key(_) => 2,
+            Self::Usage(_)
+            | Self::Id(_)
+            | Self::File { .. }
+            | Self::Envelope { .. }
+            | Self::Key(_)
+            | Self::Scenario(_) => 2,
             Self::Policy(error) => by_code(error),
             Self::Rejected(rejection) if rejection.is_of_host() => 3,
             Self::Rejected(_) => 4,
@@ -361,9 +382,16 @@ impl Error {
             Self::Store(error) if error.is_retryable() => 3,
             Self::Order(error) => by_code(error),
             Self::Tokens(error) => by_code(error),
+            Self::Prune(error) => by_code(error),
             Self::App(app::Error::Stores(error)) if error.is_of_configuration() => 5,
             Self::App(app::Error::Stores(_)) => 3,
             Self::Api(crate::api::Error::Bind { .. }) | Self::Unreachable { .. } => 3,
+            Self::Rehearsal(app::RehearsalError::Store(error)) if error.is_retryable() => 3,
+            Self::Rehearsal(app::RehearsalError::App(app::Error::Stores(error))) if error.is_of_configuration() => 5,
+            Self::Rehearsal(app::RehearsalError::App(app::Error::Stores(_))) => 3,
+            Self::Rehearsal(
+                app::RehearsalError::NotOffered { .. } | app::RehearsalError::App(app::Error::Policy { .. }),
+            ) => 4,
             Self::Refused(_) => 4,
             Self::Config(_)
             | Self::Token(_)
@@ -430,11 +458,12 @@ async fn perform(work: Work, loaded: Loaded, operator: Caller, json: bool) -> Re
     let answer = match work {
         Work::Serve => return serve::serve(app).await,
         Work::Sweep { dry_run, engine } => sweep::sweep(&app, dry_run, engine, &operator, json).await,
-        Work::Reconcile { engine } => reconcile::run(&app, engine.as_ref(), json).await,
+        Work::Reconcile { engine } => reconcile::run(&app, engine.as_ref(), &operator, json).await,
         Work::Cleanup { game } => operate::cleanup(&app, game, &operator, json).await,
     };
     // Runs of a generation that is tried count, whoever began them; those beside live ones may be under way.
     app.lifecycle.drain(LAST_RUNS).await;
+    app.journals.flush(LAST_JOURNALS).await;
     if let Err(error) = app.watcher.refresh().await {
         tracing::warn!(%error, "what these runs showed of a rollout is not counted");
     }
@@ -444,13 +473,17 @@ async fn perform(work: Work, loaded: Loaded, operator: Caller, json: bool) -> Re
 /// As long as a run beside a live one may take, and a little more.
 const LAST_RUNS: std::time::Duration = std::time::Duration::from_secs(6);
 
+/// A store that does not take journals keeps no command from ending.
+const LAST_JOURNALS: std::time::Duration = std::time::Duration::from_secs(2);
+
 async fn keep(books: Books, loaded: Loaded, operator: Caller, json: bool) -> Result<Answer, Error> {
     init_logs(&loaded, false)?;
     let stores = Stores::open(loaded.config).await.map_err(app::Error::from)?;
     match books {
         Books::Runtimes(query) => inspect::runtimes(&stores, query, json).await,
         Books::Operations(query) => inspect::operations(&stores, query, json).await,
-        Books::Explain { game } => inspect::explain(&stores, &game, json).await,
+        Books::Explain { run: Some(run), .. } => inspect::explain_run(&stores, &run, json).await,
+        Books::Explain { game, run: None } => inspect::explain(&stores, &game.unwrap_or_default(), json).await,
         Books::Hold { game, reason, until } => operate::hold(&stores, &game, &reason, until, &operator, json).await,
         Books::Unhold { game } => operate::unhold(&stores, &game, &operator, json).await,
         Books::Unpark { game } => operate::unpark(&stores, &game, &operator, json).await,
@@ -458,7 +491,7 @@ async fn keep(books: Books, loaded: Loaded, operator: Caller, json: bool) -> Res
         Books::Pause { scope, reason } => operate::pause(&stores, scope.into(), &reason, &operator, json).await,
         Books::Resume { scope } => operate::resume(&stores, &scope.into(), &operator, json).await,
         Books::Token(command) => access::token(&stores, command, &operator, json).await,
-        Books::Audit(command) => access::audit(&stores, command, json).await,
+        Books::Audit(command) => access::audit(&stores, command, &operator, json).await,
     }
 }
 

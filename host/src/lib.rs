@@ -8,7 +8,7 @@
 //!
 //! Around that: who may do what ([`access`]), what operators order ([`orders`]), what people do with policies
 //! ([`policies`]), who vouches for them ([`signing`]), where they are fetched ([`distribution`]), and what they are put
-//! through ([`simulation`]). [`app`] puts it all together.
+//! through ([`simulation`], [`scenario`]). [`app`] puts it all together.
 
 pub mod model;
 pub mod ownership;
@@ -33,6 +33,8 @@ pub mod registry;
 
 pub mod lifecycle;
 
+pub mod journals;
+
 pub mod distribution;
 pub mod policies;
 pub mod signing;
@@ -41,6 +43,8 @@ pub mod explain;
 pub mod orders;
 pub mod reconciler;
 pub mod recovery;
+pub mod replay;
+pub mod scenario;
 pub mod simulation;
 pub mod sweeper;
 

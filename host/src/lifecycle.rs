@@ -11,24 +11,29 @@ use crate::model::{
     Timestamp, TrackedRuntime,
 };
 use crate::ports::RandomnessError;
-use crate::registry::{Assignment, Registry, Trial};
+use crate::registry::{Assignment, Registry, Shown, Trial};
 use crate::runtime::{Advice, Answer, Candidate, Execution, Job};
-use crate::session::{Phase, Ports, RunContext, Session, SessionOptions};
+use crate::session::{Phase, Ports, RunContext, Session, SessionOptions, Sight};
 
 mod detached;
 mod outline;
+mod recording;
 mod run_ids;
 mod settle;
 mod shadow;
 mod shadow_engine;
+mod shadow_places;
 
 pub use crate::model::Request;
 use detached::{Begun, Chosen};
-use outline::Outline;
+pub use outline::Outline;
+use recording::Take;
+pub use recording::{Draft, Recording};
 use run_ids::RunIds;
 pub use settle::{Settled, settle};
 use shadow::{Cue, Shadows};
 pub use shadow::{Scene, Scratch, ScratchStores};
+pub use shadow_engine::ShadowEngine;
 
 /// What became of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +95,8 @@ struct Inner {
     /// None where generations cannot be tried beside others.
     shadows: Option<Shadows>,
     observer: Option<Observer>,
+    /// Who takes journals of runs.
+    recording: OnceLock<Arc<dyn Recording>>,
 }
 
 /// Told of each run as its policy has left it, before the host settles it.
@@ -120,6 +127,13 @@ struct Part {
     run: RunContext,
     job: Job,
     tracked: Option<TrackedRuntime>,
+}
+
+/// What is left to do with a run that has ended.
+#[derive(Default)]
+struct Sequel {
+    part: Option<Part>,
+    take: Option<Take>,
 }
 
 impl Lifecycle {
@@ -167,7 +181,13 @@ impl Lifecycle {
     ) -> Result<Self, RandomnessError> {
         let run_ids = RunIds::new(ports.randomness.as_ref())?;
         let (options, runs) = (Arc::new(options), TaskTracker::new());
-        Ok(Self(Arc::new(Inner { ports, registry, options, import_time, run_ids, runs, shadows, observer })))
+        let recording = OnceLock::new();
+        Ok(Self(Arc::new(Inner { ports, registry, options, import_time, run_ids, runs, shadows, observer, recording })))
+    }
+
+    /// From now on runs are written down for whoever wants that; of several, for the first.
+    pub fn record_for(&self, recording: Arc<dyn Recording>) {
+        self.0.recording.get_or_init(|| recording);
     }
 
     /// Runs the tenant's policy over one request. The run goes on if the caller hangs up.
@@ -235,8 +255,7 @@ impl Inner {
         let assigned = self.registry.assign(tenant, game.as_ref());
         let plan = Plan { run_id, started_at, request, game, tracked, assigned, job: Job::Handle };
         chosen.get_or_init(|| plan.chosen());
-        let (execution, part) = self.execute(plan).await;
-        self.finish(execution, part).await
+        self.execute(plan, |execution, sequel| self.finish(execution, sequel)).await
     }
 
     fn review_plan(
@@ -256,17 +275,21 @@ impl Inner {
     }
 
     async fn review(&self, plan: Plan) -> ReviewResult {
-        let (execution, part) = self.execute(plan).await;
+        self.execute(plan, |execution, sequel| self.reviewed(execution, sequel)).await
+    }
+
+    async fn reviewed(&self, execution: Execution, sequel: Sequel) -> ReviewResult {
         self.count_review(&execution);
-        match &execution.answer {
-            Ok(Answer::Advice(advice)) => {
-                self.try_out(part, &execution.session, Outline::of_advice(advice.clone()), None);
-            }
-            Err(fault) if execution.session.phase() == Phase::Review => {
-                self.try_out(part, &execution.session, Outline::of_fault(fault), Some(fault));
-            }
-            Ok(Answer::Verdict(_)) | Err(_) => return self.handled(execution, part).await,
+        let (outline, fault) = match &execution.answer {
+            Ok(Answer::Advice(advice)) => (Outline::of_advice(advice.clone()), None),
+            Err(fault) if execution.session.phase() == Phase::Review => (Outline::of_fault(fault), Some(fault)),
+            Ok(Answer::Verdict(_)) | Err(_) => return self.handled(execution, sequel).await,
+        };
+        if let Some(take) = sequel.take {
+            let word = take.word(&execution.answer);
+            take.keep(&execution.session, word, None);
         }
+        self.try_out(sequel.part, &execution.session, outline, fault);
         match execution.answer {
             Ok(Answer::Advice(Advice::WaitUntil(at))) => ReviewResult::WaitUntil(at),
             Ok(Answer::Advice(Advice::Keep(reason))) => ReviewResult::Keep(reason),
@@ -277,10 +300,10 @@ impl Inner {
         }
     }
 
-    async fn handled(&self, execution: Execution, part: Option<Part>) -> ReviewResult {
+    async fn handled(&self, execution: Execution, sequel: Sequel) -> ReviewResult {
         // Without its lease a run can have no effect, so its failure says nothing about the game.
         let refused = execution.answer.is_ok() && execution.session.lease_was_refused();
-        match self.finish(execution, part).await {
+        match self.finish(execution, sequel).await {
             OperationResult { outcome: Outcome::Failure, message, .. } if refused => {
                 ReviewResult::Busy(message.unwrap_or_else(|| "the game could not be leased".to_owned()))
             }
@@ -294,8 +317,8 @@ impl Inner {
         tokio::time::timeout(self.import_time, self.ports.records.get(game?)).await.ok()?.ok()?
     }
 
-    /// Runs what the plan says. Where nothing serves, nothing runs, and no lease is taken.
-    async fn execute(&self, plan: Plan) -> (Execution, Option<Part>) {
+    /// Runs what the plan says, `then` settles it. Where nothing serves, nothing runs, and no lease is taken.
+    async fn execute<F: Future>(&self, plan: Plan, then: impl FnOnce(Execution, Sequel) -> F) -> F::Output {
         let Plan { run_id, started_at, request, game, tracked, assigned, job } = plan;
         let policy = assigned.reference().clone();
         let record = tracked.as_ref().map(|tracked| &tracked.record);
@@ -306,22 +329,28 @@ impl Inner {
             Job::Handle => (None, true),
         };
         let part = assigned.trial.filter(|_| live);
-        let part = part.map(|trial| Part { trial, run: run.clone(), job: job.clone(), tracked });
+        let part = part.map(|trial| Part { trial, run: run.clone(), job: job.clone(), tracked: tracked.clone() });
         let mut session = Session::new(self.ports.clone(), self.options.clone(), self.import_time, run, candidate);
         let binding = match assigned.binding {
             Ok(binding) => binding,
-            Err(refusal) => return (Execution { session, answer: Err(refusal.fault) }, None),
+            Err(refusal) => return then(Execution { session, answer: Err(refusal.fault) }, Sequel::default()).await,
         };
         session = session.granted(binding.grants.clone());
-        if part.as_ref().is_some_and(|part| part.trial.shadow.is_some()) {
+        if part.is_some() {
             session = session.watched();
         }
-        let (terms, metrics) = (binding.terms.clone(), &self.ports.metrics);
-        let execution = binding.policy.execute(session, terms, job, engine.as_ref(), metrics).await;
-        if let Some(observer) = &self.observer {
-            observer(&execution);
+        let mut take = None;
+        if let Some(recording) = self.recording.get() {
+            (session, take) = Take::begin(recording, session, &job, tracked.as_ref(), &binding);
         }
-        (execution, part)
+        let (terms, metrics) = (binding.terms.clone(), &self.ports.metrics);
+        let settle = |execution: Execution| {
+            if let Some(observer) = &self.observer {
+                observer(&execution);
+            }
+            then(execution, Sequel { part, take })
+        };
+        binding.policy.execute_then(session, terms, job, engine.as_ref(), metrics, settle).await
     }
 
     /// Tells the rollout what became of a run that had a part in it, and has the new generation show what it would have
@@ -333,7 +362,7 @@ impl Inner {
             return;
         }
         let Some(candidate) = trial.shadow.clone() else {
-            return self.registry.tally().note(&trial, fault, Vec::new());
+            return self.registry.tally().note(&trial, shown(session, &live, fault));
         };
         if let (Some(shadows), Some(sight)) = (&self.shadows, session.sight()) {
             let cue = Cue { trial, candidate, run, job, tracked, sight: sight.clone(), live };
@@ -342,8 +371,10 @@ impl Inner {
     }
 
     /// Judges the policy's answer by what the host saw, completes the log, releases the lease, and tells the platform.
-    async fn finish(&self, execution: Execution, part: Option<Part>) -> OperationResult {
+    async fn finish(&self, execution: Execution, sequel: Sequel) -> OperationResult {
         let Execution { mut session, answer } = execution;
+        let Sequel { part, take } = sequel;
+        let take = take.map(|take| (take.word(&answer), take));
         let settled = settle(&session, answer);
         if let Some(fault) = &settled.fault {
             session.record_fault(fault).await;
@@ -351,6 +382,9 @@ impl Inner {
         // A failed release is reported where it happens, and does not change what the run has done.
         let _reported = session.release().await;
         report(&self.ports.metrics, &session, &settled);
+        if let Some((word, take)) = take {
+            take.keep(&session, word, Some(&settled));
+        }
         self.try_out(part, &session, Outline::of_verdict(&session, &settled), settled.fault.as_ref());
         OperationResult {
             run_id: session.run().run_id.clone(),
@@ -376,6 +410,18 @@ impl Inner {
                 metrics.review_finished(metrics::Advice::Due);
             }
         }
+    }
+}
+
+/// What a run of a generation that is tried on some of the games has shown of it.
+fn shown(session: &Session, live: &Outline, fault: Option<&Fault>) -> Shown {
+    let met_failures = session.sight().is_some_and(Sight::is_blurred);
+    match fault {
+        // It may have waited for them.
+        Some(fault) if met_failures && fault.code == ErrorCode::POLICY_RUN_TIMEOUT => Shown::Nothing,
+        Some(fault) if fault.code.is_policy_fault() => Shown::Fault(fault.clone()),
+        None if !met_failures && live.is_telling() => Shown::Clean,
+        Some(_) | None => Shown::Nothing,
     }
 }
 

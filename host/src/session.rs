@@ -18,15 +18,21 @@ use crate::model::{
 use crate::ownership::Ownership;
 use crate::ports::{Clock, ContainerEngine, LeaseStore, OperationLog, Randomness, RecordStore};
 
+mod boundary;
 mod docker;
 mod lease;
+mod onlooker;
 mod op_log;
+mod recorder;
 mod records;
 mod rules;
 mod sight;
 
+pub use boundary::{Boundary, Moment};
 pub use lease::LeaseOptions;
+pub use onlooker::{Crossing, Ending, Frame, Onlooker};
 pub use op_log::{Account, EntryState, policy_code};
+pub use recorder::Recorder;
 pub use rules::{Error, Rule};
 pub use sight::Sight;
 
@@ -55,6 +61,8 @@ pub struct SessionOptions {
     pub lease: LeaseOptions,
     /// Whose containers are ours.
     pub ownership: Ownership,
+    /// Who stands beside each run, if somebody does.
+    pub onlooker: Option<Arc<dyn Onlooker>>,
 }
 
 /// What is known of a run before it starts.
@@ -114,6 +122,8 @@ pub struct Session {
     /// What the policy may do; none for everything.
     grants: Option<Arc<Grants>>,
     sight: Option<Box<Sight>>,
+    /// Who looks on; none costs nothing.
+    watch: Option<Box<boundary::Watch>>,
     /// What the policy asked for against the rules.
     denied: Vec<Rule>,
 }
@@ -158,6 +168,7 @@ impl Session {
             entry: EntryState::Missing,
             grants: None,
             sight: None,
+            watch: None,
             denied: Vec::new(),
         }
     }
@@ -205,6 +216,11 @@ impl Session {
     pub fn begin_handle(&mut self) {
         self.phase = Phase::Handle;
         self.read = None;
+    }
+
+    /// Who stands beside this run.
+    pub fn onlooker(&self) -> Option<&Arc<dyn Onlooker>> {
+        self.options.onlooker.as_ref()
     }
 
     /// What the policy is being asked.

@@ -18,10 +18,11 @@ use tokio::time::Instant;
 
 use crate::adapters::memory::{MemoryEngine, MemoryStore};
 use crate::metrics::{self, Metrics};
-use crate::model::{PolicyDigest, PolicyScope};
+use crate::model::{Grants, LimitOverrides, PolicyDigest};
 use crate::ports::{ContainerEngine, LeaseStore, OperationLog, RecordStore};
-use crate::registry::{Binding, Registry};
-use crate::runtime::{CompiledCode, EngineFingerprint, LoadError, Policy, Sandbox, SandboxError, SandboxOptions};
+use crate::runtime::{
+    CompiledCode, EngineFingerprint, Limits, LoadError, Policy, Sandbox, SandboxError, SandboxOptions,
+};
 
 mod actor;
 mod clock;
@@ -37,33 +38,43 @@ mod host;
 mod invariant;
 mod leases;
 mod life;
+mod orders;
 mod plan;
 mod report;
 mod rest;
 mod results;
 mod scenario;
+mod scenario_file;
 mod setting;
 mod shrink;
 mod site;
 mod sometimes;
+mod versions;
 mod witness;
 
+pub(crate) use clock::VirtualClock;
 pub use fault::Fault;
 pub use gate::{GateError, GateReport};
 pub use history::PlayError;
 pub use host::SetupError;
 pub use invariant::{Breach, Invariant};
+pub(crate) use life::Life;
 pub use plan::{Act, Contained, Deed, Game, Leases, Mishap, Plan, Recorded, Source, Step};
 pub use report::{Counterexample, FaultCount, Reached, Report};
 pub use scenario::InvalidScenario;
+pub use scenario_file::Kept;
 pub use sometimes::Sometimes;
 
 use dice::mixed;
 use history::{History, Stock, play};
 use report::Sums;
+use versions::Versions;
 
 /// Runs of one history at the same time; those of dead processes stay until their limits end them.
 const PLACES: u32 = 64;
+/// What a processor spends in a millisecond of `limits.guest_time` at most, so that no policy is refused that would have
+/// come to its end in time.
+const FUEL_PER_MILLISECOND: u64 = 2_000_000;
 
 /// The adapters behind the ports of a history.
 #[derive(Clone)]
@@ -104,6 +115,10 @@ pub struct Options {
     pub threads: usize,
     /// The policy's settings.
     pub settings: BTreeMap<String, String>,
+    /// How much less than the simulator's limits its runs may use.
+    pub limits: LimitOverrides,
+    /// What it may do.
+    pub grants: Grants,
     /// So many plans are played at most to make a counterexample smaller.
     pub attempts: u32,
     /// Bugs, for proving the checks.
@@ -114,8 +129,9 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let (settings, hooks) = Default::default();
-        Self { histories: 1_000, seed: 0, threads: 2, settings, attempts: 300, hooks, onlooker: None }
+        let (settings, limits, hooks) = Default::default();
+        let grants = Grants::all();
+        Self { histories: 1_000, seed: 0, threads: 2, settings, limits, grants, attempts: 300, hooks, onlooker: None }
     }
 }
 
@@ -148,10 +164,15 @@ impl Simulator {
     /// The instance pool has places for so many threads.
     pub const THREADS: u32 = 4;
 
-    /// Sets up a sandbox in which runs repeat themselves.
+    /// Sets up a sandbox in which runs repeat themselves, with the usual limits.
     pub fn new(fuel: u64) -> Result<Self, SandboxError> {
-        let options =
-            SandboxOptions { concurrent_runs: PLACES.saturating_mul(Self::THREADS), ..SandboxOptions::default() };
+        Self::within(fuel, Limits::default())
+    }
+
+    /// The same for a host with these limits.
+    pub fn within(fuel: u64, limits: Limits) -> Result<Self, SandboxError> {
+        let concurrent_runs = PLACES.saturating_mul(Self::THREADS);
+        let options = SandboxOptions { concurrent_runs, limits, ..SandboxOptions::default() };
         Ok(Self { sandbox: Sandbox::repeatable(options, fuel)? })
     }
 
@@ -168,6 +189,11 @@ impl Simulator {
     /// Compiles a policy for simulations.
     pub fn load(&self, component: &[u8]) -> Result<Policy, LoadError> {
         self.sandbox.load(component)
+    }
+
+    /// What runs hold of the sandbox at this moment: nothing between histories.
+    pub fn held(&self) -> u64 {
+        self.sandbox.held()
     }
 
     /// Plays histories until one breaks a rule.
@@ -252,16 +278,14 @@ impl Simulator {
     }
 
     fn stock(&self, policy: &Policy, options: &Options) -> Result<Stock, Error> {
-        // The same code under another digest: what a run does tells nothing, what it says of itself all.
-        let swapped = PolicyDigest::of(policy.digest().as_str().as_bytes());
-        let bound = |policy: Policy| {
-            let policy = policy.with_own_places(PLACES);
-            Arc::new(Registry::new(Binding::configured(&PolicyScope::Default, policy, &options.settings), []))
-        };
+        let limits = self.sandbox.limits().narrowed(&options.limits);
+        let guest_millis = u64::try_from(limits.guest_time.as_millis()).unwrap_or(u64::MAX);
+        let fuel = guest_millis.saturating_mul(FUEL_PER_MILLISECOND);
+        let policy = policy.with_own_places(PLACES).within_fuel(fuel);
         Ok(Stock {
-            policies: [bound(policy.clone()), bound(policy.as_version(swapped))],
+            versions: Arc::new(Versions::new(&policy, options)),
             metrics: Arc::new(Metrics::new()?),
-            limits: self.sandbox.limits().clone(),
+            limits,
             hooks: options.hooks.clone(),
         })
     }

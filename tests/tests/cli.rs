@@ -20,12 +20,18 @@ mod code_cache;
 mod desk;
 #[path = "cli/logs.rs"]
 mod logs;
+#[path = "cli/orders.rs"]
+mod orders;
 #[path = "cli/policies.rs"]
 mod policies;
 #[path = "cli/policy_tables.rs"]
 mod policy_tables;
 #[path = "cli/reconcile_text.rs"]
 mod reconcile_text;
+#[path = "cli/recorded.rs"]
+mod recorded;
+#[path = "cli/scenarios.rs"]
+mod scenarios;
 #[path = "cli/server.rs"]
 mod server;
 #[path = "cli/simulate.rs"]

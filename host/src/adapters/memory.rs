@@ -29,6 +29,7 @@ mod engine;
 mod faults;
 mod generations;
 mod journal;
+mod journals;
 mod leases;
 mod operation_log;
 mod pauses;
@@ -46,6 +47,7 @@ pub use engine::MemoryEngine;
 pub use faults::{Failure, FaultPlan, Inject};
 pub use generations::MemoryGenerations;
 pub use journal::{Call, CallJournal, JournalEntry};
+pub use journals::MemoryJournals;
 pub use leases::MemoryLeases;
 pub use operation_log::MemoryOperationLog;
 pub use pauses::MemoryPauses;
@@ -59,11 +61,11 @@ use tokio::sync::Notify;
 
 use crate::model::{
     AuditEntry, ContainerId, EngineName, EntryId, Fence, GameId, LoggedOperation, OpenRun, Pause, PauseScope,
-    PolicyRef, RunId, RuntimeRecord, Timestamp, TrackedRuntime,
+    PolicyDigest, PolicyRef, RunId, RuntimeRecord, Timestamp, TrackedRuntime,
 };
 use crate::ports::{
-    AccessStore, AuditLog, Claim, Clock, GenerationStore, LeaseStore, LeaseToken, OperationLog, PauseStore,
-    PolicyStore, RecordStore,
+    AccessStore, AuditLog, Claim, Clock, GenerationStore, JournalStore, LeaseStore, LeaseToken, OperationLog,
+    PauseStore, PolicyStore, RecordStore,
 };
 
 /// One store in memory behind all store ports. Clones share it.
@@ -92,6 +94,7 @@ struct State {
     bindings: bindings::Bindings,
     access: access::Rules,
     audit: Vec<AuditEntry>,
+    journals: BTreeMap<RunId, journals::Kept>,
 }
 
 struct Row {
@@ -163,6 +166,11 @@ impl MemoryStore {
         Arc::new(MemoryAudit::new(self.clone()))
     }
 
+    /// The journals of runs.
+    pub fn journals(&self) -> Arc<dyn JournalStore> {
+        Arc::new(MemoryJournals::new(self.clone()))
+    }
+
     /// Writes a record as a platform does that goes past rtmanager: whatever the record says, with a
     /// version of its own. A stop, a new container or a new start without a new stop time is dated `last_op_at`.
     /// A change of status, container or stop time voids wait, failures and parking; any voids a policy's wait.
@@ -175,9 +183,29 @@ impl MemoryStore {
         self.lock().rows.insert(tracked.record.game_id.clone(), Row::new(tracked));
     }
 
+    /// Shows a game's record so from now on. Runs that have begun on it go on.
+    pub fn show(&self, tracked: TrackedRuntime) {
+        let mut state = self.lock();
+        let game = tracked.record.game_id.clone();
+        match state.rows.get_mut(&game) {
+            Some(row) => row.tracked = tracked,
+            None => drop(state.rows.insert(game, Row::new(tracked))),
+        }
+    }
+
+    /// Gives a game's lease to somebody, whoever holds it.
+    pub fn lend(&self, game: &GameId, to: LeaseToken, until: Timestamp) {
+        self.lock().leases.insert(game.clone(), leases::Slot::new(to, until));
+    }
+
     /// Deletes a record, as only a platform can. Answers whether there was one.
     pub fn delete_directly(&self, game: &GameId) -> bool {
         self.lock().rows.remove(game).is_some()
+    }
+
+    /// Revokes a component, as the store that a platform's other hosts share does: whether or not it is in this one.
+    pub fn revoke_directly(&self, component: &PolicyDigest) {
+        self.lock().revoked.insert(component.to_string());
     }
 
     /// The whole operation log, oldest first.

@@ -11,7 +11,7 @@ use crate::admission::{Admission, Refusal};
 use crate::compiler::PolicyLoader;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::model::Grants;
+use crate::model::{BindingSpec, Grants, LimitOverrides, PolicyDigest};
 use crate::policies::{Busy, Parts, Policies, SafetyGate, Unsafe};
 use crate::runtime::Sandbox;
 use crate::session::Ports;
@@ -53,7 +53,7 @@ pub(super) fn on(stores: &Stores, loader: PolicyLoader, ports: Arc<Ports>) -> Re
         access: stores.access.clone(),
         trail: stores.trail(),
         admission: Admission::new(stores.config.admission.shape.clone(), loader, ports),
-        gate: Arc::new(Simulations::new(stores.config.admission.compiler.clone())),
+        gate: Arc::new(Simulations::new(&stores.config)),
         busy: Busy::default(),
         limits: stores.config.sandbox.limits.clone(),
         clock: stores.clock.clone(),
@@ -68,8 +68,10 @@ pub async fn check_component(
 ) -> Result<Result<CheckedComponent, Rejection>, Error> {
     let loader = loading::uncached(config, Sandbox::new(config.sandbox.clone())?);
     let admission = Admission::new(config.admission.shape.clone(), loader, nobodys_ports()?);
-    let gate = Simulations::new(config.admission.compiler.clone());
-    Ok(examined(&admission, &gate, config, component, &settings).await)
+    let gate = Simulations::new(config);
+    let (digest, limits) = (PolicyDigest::of(&component), LimitOverrides::default());
+    let bound = BindingSpec { digest, called: None, settings, limits, grants: Grants::all() };
+    Ok(examined(&admission, &gate, config, component, &bound).await)
 }
 
 async fn examined(
@@ -77,15 +79,15 @@ async fn examined(
     gate: &dyn SafetyGate,
     config: &Config,
     component: Vec<u8>,
-    settings: &BTreeMap<String, String>,
+    bound: &BindingSpec,
 ) -> Result<CheckedComponent, Rejection> {
-    let admitted = admission.check(component.clone(), &Grants::all(), &config.sandbox.limits).await?;
-    let scenarios = gate.examine(&component, settings).await?;
+    let admitted = admission.check(component.clone(), &bound.grants, &config.sandbox.limits).await?;
+    let scenarios = gate.examine(&component, bound).await?;
     Ok(CheckedComponent::new(&component, &admitted.authority, &scenarios))
 }
 
 /// A world in which there is nothing, for the one instance by which admission tries a component.
-fn nobodys_ports() -> Result<Arc<Ports>, Error> {
+pub(super) fn nobodys_ports() -> Result<Arc<Ports>, Error> {
     let (store, clock) = (MemoryStore::default(), Arc::new(SystemClock));
     Ok(Arc::new(Ports {
         records: store.records(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::admission::admission;
+use super::journal::journal;
 use super::reader::{Problem, Section};
 use super::types::{Config, Discovery, Endpoint, Engine, Http, Leases, Listen, Log, Policy, Store, Synchronous};
 use super::{Environment, show_span};
@@ -41,7 +42,7 @@ pub(super) fn config(root: &mut Section, environment: &Environment) -> Config {
         log_retention: DAY * log_days,
         store,
         leases,
-        session: SessionOptions { lease, ownership },
+        session: SessionOptions { lease, ownership, onlooker: None },
         sandbox: SandboxOptions { engines: names, ..root.section("limits", limits) },
         admission,
         sweep_interval,
@@ -51,6 +52,7 @@ pub(super) fn config(root: &mut Section, environment: &Environment) -> Config {
         policy: root.section("policy", policy),
         tenants: root.named::<TenantId, _>("tenants", |_, section| policy(section)).into_iter().collect(),
         http: root.section("http", |section| http(section, environment)),
+        journal: root.section("journal", journal),
         log: root.section("log", log),
     }
 }
@@ -293,6 +295,13 @@ fn http(section: &mut Section, environment: &Environment) -> Http {
         max_header_bytes: section.within("max_header_bytes", 16 << 10, 8 << 10..=1 << 20),
         max_body_bytes: section.within("max_body_bytes", 64 << 10, 1 << 10..=16 << 20),
         max_connections: section.read("max_connections", NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN)),
+        max_connections_per_address: section
+            .read("max_connections_per_address", NonZeroUsize::new(128).unwrap_or(NonZeroUsize::MIN)),
+        tenant_requests_per_minute: section
+            .read("tenant_requests_per_minute", NonZeroU32::new(300).unwrap_or(NonZeroU32::MIN)),
+        tenant_concurrent_requests: section
+            .read("tenant_concurrent_requests", NonZeroUsize::new(8).unwrap_or(NonZeroUsize::MIN)),
+        refusals_per_minute: section.read("refusals_per_minute", NonZeroU32::new(60).unwrap_or(NonZeroU32::MIN)),
         drain_time: section.within("drain_time", 30 * SECOND, MS..=HOUR),
     }
 }

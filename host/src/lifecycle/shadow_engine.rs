@@ -1,6 +1,7 @@
 //! An engine as a live run saw it. Removals are captured and not performed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -8,15 +9,27 @@ use async_trait::async_trait;
 use crate::model::{Container, ContainerId, Removal};
 use crate::ports::{ContainerEngine, EngineError, Listing};
 
-/// Shows the containers that the live run looked at as they were then, and others as they are.
-pub(super) struct ShadowEngine {
-    live: Arc<dyn ContainerEngine>,
+/// Shows the containers that a live run looked at as they were then. Of others it knows nothing, as they are now the live
+/// run did not see them; unless it stands before an engine, whose containers it shows as they are.
+pub struct ShadowEngine {
+    live: Option<Arc<dyn ContainerEngine>>,
     shown: Mutex<BTreeMap<ContainerId, Option<Container>>>,
+    was_asked_for_more: AtomicBool,
 }
 
 impl ShadowEngine {
-    pub(super) fn new(live: Arc<dyn ContainerEngine>, shown: BTreeMap<ContainerId, Option<Container>>) -> Self {
-        Self { live, shown: Mutex::new(shown) }
+    pub(super) fn new(shown: BTreeMap<ContainerId, Option<Container>>) -> Self {
+        Self { live: None, shown: Mutex::new(shown), was_asked_for_more: AtomicBool::new(false) }
+    }
+
+    /// Shows the containers of `live`.
+    pub fn before(live: Arc<dyn ContainerEngine>) -> Self {
+        Self { live: Some(live), ..Self::new(BTreeMap::new()) }
+    }
+
+    /// Whether it was asked for a container that the live run did not look at.
+    pub(super) fn was_asked_for_more(&self) -> bool {
+        self.was_asked_for_more.load(Ordering::Relaxed)
     }
 
     fn shown(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Option<Container>>> {
@@ -30,9 +43,11 @@ impl ContainerEngine for ShadowEngine {
         if let Some(known) = self.shown().get(id).cloned() {
             return Ok(known);
         }
-        let found = self.live.inspect(id).await?;
-        self.shown().insert(id.clone(), found.clone());
-        Ok(found)
+        if let Some(live) = &self.live {
+            return live.inspect(id).await;
+        }
+        self.was_asked_for_more.store(true, Ordering::Relaxed);
+        Err(EngineError::Unavailable("the live run did not look at this container".into()))
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<Removal, EngineError> {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use wasmtime_wasi_config::WasiConfigVariables;
 
-use crate::model::{Generation, GenerationId, Grants, PolicyRef, PolicyScope};
-use crate::runtime::{Limits, Policy, Terms};
+use crate::model::{Ceiling, Generation, GenerationId, Grants, PolicyRef, PolicyScope};
+use crate::runtime::{Limits, Policy, Settings, Terms};
 
 /// A policy with the settings and limits that it runs with: what a scope is bound to.
 pub struct Binding {
@@ -20,6 +19,8 @@ pub struct Binding {
     /// The generation, which names all of this together, and the component's digest. A wait that a policy asked for is
     /// void under another generation.
     pub reference: PolicyRef,
+    /// The settings that it was bound with, as texts.
+    settings: Arc<BTreeMap<String, String>>,
 }
 
 impl Binding {
@@ -36,13 +37,24 @@ impl Binding {
         hash.truncate(16);
         let generation = GenerationId::configured(scope, &hash);
         let terms = Terms { settings: Arc::new(variables(settings.iter())), limits: policy.limits().clone() };
-        Self::of(policy, terms, None, generation)
+        Self::of(policy, terms, None, generation, Arc::new(settings.clone()))
     }
 
     /// Bounds its runs by these limits, as far as they are narrower than the host's.
     #[must_use]
     pub fn within(mut self, limits: &Limits) -> Self {
         self.terms.limits = Arc::new(limits.at_most(self.policy.limits()));
+        self
+    }
+
+    /// The same for a policy that may do only this; none for everything. Settings that are not granted are not there.
+    #[must_use]
+    pub fn granting(mut self, grants: Option<Grants>, settings: &BTreeMap<String, String>) -> Self {
+        if let Some(grants) = grants {
+            let granted = settings.iter().filter(|(name, _)| grants.permits_setting(name));
+            self.terms.settings = Arc::new(variables(granted));
+            self.grants = Some(Arc::new(grants));
+        }
         self
     }
 
@@ -54,15 +66,50 @@ impl Binding {
         let terms = Terms { settings, limits: Arc::new(host.narrowed(&spec.limits)) };
         let all = Grants::all().is_subset(&spec.grants);
         let grants = (!all).then(|| Arc::new(spec.grants.clone()));
-        Self::of(policy, terms, grants, generation.id())
+        Self::of(policy, terms, grants, generation.id(), Arc::new(spec.settings.clone()))
     }
 
-    fn of(policy: Policy, terms: Terms, grants: Option<Arc<Grants>>, generation: GenerationId) -> Self {
+    /// The same with no more than a ceiling allows today, whatever it allowed when this was bound. What cannot be denied
+    /// to a run (clock, remarks, WASI) was decided then.
+    pub(super) fn under(self: &Arc<Self>, ceiling: &Ceiling) -> Arc<Self> {
+        let limits = self.terms.limits.narrowed(&ceiling.limits);
+        let held = self.grants.as_deref();
+        let grants = ceiling.grants.as_ref().map(|allowed| match held {
+            Some(held) => held.intersection(allowed),
+            None => Grants::all().intersection(allowed),
+        });
+        let keeps = |grants: &Grants| match held {
+            Some(held) => held == grants,
+            None => Grants::all().is_subset(grants),
+        };
+        if limits == *self.terms.limits && grants.as_ref().is_none_or(keeps) {
+            return self.clone();
+        }
+        let settings = match &grants {
+            Some(grants) => Arc::new(variables(self.settings.iter().filter(|(name, _)| grants.permits_setting(name)))),
+            None => self.terms.settings.clone(),
+        };
+        Arc::new(Self {
+            policy: self.policy.clone(),
+            terms: Terms { settings, limits: Arc::new(limits) },
+            grants: grants.map(Arc::new).or_else(|| self.grants.clone()),
+            reference: self.reference.clone(),
+            settings: self.settings.clone(),
+        })
+    }
+
+    fn of(
+        policy: Policy,
+        terms: Terms,
+        grants: Option<Arc<Grants>>,
+        generation: GenerationId,
+        settings: Arc<BTreeMap<String, String>>,
+    ) -> Self {
         let reference = PolicyRef { generation, digest: policy.digest().clone() };
-        Self { policy, terms, grants, reference }
+        Self { policy, terms, grants, reference, settings }
     }
 }
 
-fn variables<'s>(settings: impl Iterator<Item = (&'s String, &'s String)>) -> WasiConfigVariables {
+fn variables<'s>(settings: impl Iterator<Item = (&'s String, &'s String)>) -> Settings {
     settings.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use wasmtime::{Store, UpdateDeadline};
-use wasmtime_wasi_config::WasiConfigVariables;
 
 use super::bindings::LifecyclePolicy;
 use super::bindings::exports::galaxy::rtmanager as wit;
 use super::fault::{self, Exceeded};
 use super::store::RunState;
-use super::turnstile::{FREE, Pace};
-use super::{Limits, Policy};
+use super::turnstile::Pace;
+use super::{Limits, Policy, Settings, trace};
 use crate::metrics::{Metrics, Phase};
 use crate::model::{EngineName, Fault, Outcome, Request, Timestamp, TrackedRuntime, bounded_text};
 use crate::session::Session;
@@ -75,7 +74,7 @@ pub enum Answer {
 #[derive(Clone)]
 pub struct Terms {
     /// What it reads through `wasi:config/store`.
-    pub settings: Arc<WasiConfigVariables>,
+    pub settings: Arc<Settings>,
     /// What bounds the run; none of it is more than the sandbox allows, see [`Limits::at_most`].
     pub limits: Arc<Limits>,
 }
@@ -100,10 +99,42 @@ impl Policy {
         engine: Option<&EngineName>,
         metrics: &Metrics,
     ) -> Execution {
+        self.execute_then(session, terms, job, engine, metrics, std::future::ready).await
+    }
+
+    /// The same, and then what settles the run. That takes of the processors too, and is booked to the run's tenant: of
+    /// runs that end at once it is the greater part.
+    pub async fn execute_then<F: Future>(
+        &self,
+        session: Session,
+        terms: Terms,
+        job: Job,
+        engine: Option<&EngineName>,
+        metrics: &Metrics,
+        then: impl FnOnce(Execution) -> F,
+    ) -> F::Output {
+        let pace = Pace::new(self.turnstile.clone(), session.run().tenant.clone());
+        // Boxed, since it is deep: what a caller makes of it would be too deep for the compiler.
+        let whole = Box::pin(async {
+            let execution = self.paced(session, terms, job, engine, metrics, &pace).await;
+            then(execution).await
+        });
+        pace.book(whole).await
+    }
+
+    async fn paced(
+        &self,
+        session: Session,
+        terms: Terms,
+        job: Job,
+        engine: Option<&EngineName>,
+        metrics: &Metrics,
+        pace: &Pace,
+    ) -> Execution {
         let Terms { settings, limits: shared } = terms;
         let limits = shared.as_ref();
         let place = self.places.take(&session.run().tenant, engine);
-        let Ok(Some(mut place)) = tokio::time::timeout(limits.run_time, place).await else {
+        let Ok(Some(_place)) = tokio::time::timeout(limits.run_time, place).await else {
             return Execution { session, answer: Err(fault::no_place(limits)) };
         };
         let state = RunState::new(session, settings, shared.clone());
@@ -113,10 +144,11 @@ impl Policy {
             return Execution { session: store.into_data().session, answer };
         }
         let stopwatch = store.data().stopwatch.clone();
-        let free = place.advance(FREE);
-        let pace = Pace::new(self.turnstile.clone(), stopwatch.clone(), place.whose().clone(), free);
-        let run = pace.keep(self.drive(&mut store, job, metrics));
+        let run = pace.keep(&stopwatch, self.drive(&mut store, job, metrics));
         let run = tokio::time::timeout(limits.run_time, run).await;
+        if store.data().session.onlooker().is_some() {
+            trace::tell(&store, self.fuel, run.as_ref().ok().and_then(|run| run.as_ref().err()));
+        }
         let answer = match run {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(match self.fuel.filter(|_| fault::is_out_of_fuel(&error)) {
@@ -126,9 +158,7 @@ impl Policy {
             Err(_) => Err(Exceeded::RunTime(limits.run_time).into()),
         };
         // What an instance leaves behind takes time to clear: the tenant's, but the run is over and waits for no turn.
-        let session = stopwatch.time(async { store.into_data().session }).await;
-        place.note_computed(stopwatch.elapsed());
-        Execution { session, answer }
+        Execution { session: store.into_data().session, answer }
     }
 
     async fn drive(&self, store: &mut Store<RunState>, job: Job, metrics: &Metrics) -> wasmtime::Result<Answer> {

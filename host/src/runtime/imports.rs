@@ -3,16 +3,19 @@
 use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::galaxy::rtmanager as wit;
+use super::bindings::wasi::config::store as wasi_config;
 use super::bindings::wasi::logging::logging as wasi_logging;
 use super::store::RunState;
-use crate::session;
+use crate::model::BoundaryError;
 
 mod clock;
+mod config;
 mod docker;
 pub(crate) mod leases;
 mod logging;
 mod op_log;
 mod records;
+mod told;
 
 /// An answer for the policy, or the end of its run.
 #[derive(Debug)]
@@ -24,16 +27,16 @@ pub enum ImportError {
     Trap(wasmtime::Error),
 }
 
-impl From<session::Error> for ImportError {
-    fn from(error: session::Error) -> Self {
+impl From<BoundaryError> for ImportError {
+    fn from(error: BoundaryError) -> Self {
         Self::Guest(match error {
-            session::Error::NotFound => wit::types::Error::NotFound,
-            session::Error::Conflict => wit::types::Error::Conflict,
-            session::Error::Denied(rule) => wit::types::Error::Denied(rule.as_str().to_owned()),
-            session::Error::LeaseLost => wit::types::Error::LeaseLost,
-            session::Error::Unavailable(message) => wit::types::Error::Unavailable(message.to_owned()),
-            session::Error::OutcomeUnknown => wit::types::Error::OutcomeUnknown,
-            session::Error::Internal(message) => wit::types::Error::Internal(message.to_owned()),
+            BoundaryError::NotFound => wit::types::Error::NotFound,
+            BoundaryError::Conflict => wit::types::Error::Conflict,
+            BoundaryError::Denied(rule) => wit::types::Error::Denied(rule),
+            BoundaryError::LeaseLost => wit::types::Error::LeaseLost,
+            BoundaryError::Unavailable(message) => wit::types::Error::Unavailable(message),
+            BoundaryError::OutcomeUnknown => wit::types::Error::OutcomeUnknown,
+            BoundaryError::Internal(message) => wit::types::Error::Internal(message),
         })
     }
 }
@@ -67,6 +70,6 @@ pub(super) fn link(linker: &mut Linker<RunState>) -> wasmtime::Result<()> {
     wit::docker::add_to_linker::<_, HasSelf<RunState>>(linker, |state| state)?;
     wit::op_log::add_to_linker::<_, HasSelf<RunState>>(linker, |state| state)?;
     wasi_logging::add_to_linker::<_, HasSelf<RunState>>(linker, |state| state)?;
-    wasmtime_wasi_config::add_to_linker(linker, RunState::settings)?;
+    wasi_config::add_to_linker::<_, HasSelf<RunState>>(linker, |state| state)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }

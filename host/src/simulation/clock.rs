@@ -12,19 +12,25 @@ use crate::ports::Clock;
 const BEGINNING: u64 = 1_767_268_800_000_000;
 
 /// The clock of one machine.
-pub(super) struct VirtualClock {
+pub(crate) struct VirtualClock {
     start: Instant,
     ahead_micros: AtomicI64,
 }
 
 impl VirtualClock {
     /// A clock of a history that began at `start`, so many milliseconds ahead of the true time.
-    pub(super) fn new(start: Instant, ahead_ms: i64) -> Self {
+    pub(crate) fn new(start: Instant, ahead_ms: i64) -> Self {
         Self { start, ahead_micros: AtomicI64::new(ahead_ms.saturating_mul(1_000)) }
     }
 
+    /// A clock that shows `now` at `start`, to the millisecond.
+    pub(crate) fn showing(start: Instant, now: Timestamp) -> Self {
+        let ahead = i128::from(now.as_micros()) - i128::from(BEGINNING);
+        Self::new(start, i64::try_from(ahead / 1_000).unwrap_or_default())
+    }
+
     /// Sets the wall clock forward, or back.
-    pub(super) fn jump(&self, by_ms: i64) {
+    pub(crate) fn jump(&self, by_ms: i64) {
         self.ahead_micros.fetch_add(by_ms.saturating_mul(1_000), Ordering::Relaxed);
     }
 }

@@ -9,23 +9,23 @@ use tokio_util::sync::CancellationToken;
 
 /// A process that can be made to stand still, or to die.
 #[derive(Default)]
-pub(super) struct Life {
+pub(crate) struct Life {
     death: CancellationToken,
     frozen_until: Mutex<Option<Instant>>,
 }
 
 impl Life {
     /// From now on nothing that the process does is seen by anybody.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.death.cancel();
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.death.is_cancelled()
     }
 
     /// Returns once the process is dead.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.death.cancelled().await;
     }
 

@@ -3,14 +3,20 @@
 use wasmtime::component::Resource;
 
 use super::leases::Lease;
+use super::told::shortened;
 use super::wit::docker::{Container, ContainerState, Host, Removal};
 use super::{ImportError, RunState};
-use crate::model;
+use crate::model::{self, BoundaryAnswer, BoundaryCall};
+use crate::session::Crossing;
 
 impl Host for RunState {
     async fn inspect(&mut self, container_id: String) -> Result<Container, ImportError> {
         let call = self.enter(container_id.len())?;
+        self.begin(Crossing::Inspect, || shortened(&container_id)).await;
+        self.session.asked(|| BoundaryCall::Inspect { container_id: container_id.clone() });
         let container = self.session.inspect(&container_id).await;
+        self.end(Crossing::Inspect, &container).await;
+        let container = self.session.told(container, |_, seen| BoundaryAnswer::Container(Box::new(seen.into())));
         self.leave(call);
         Ok(container?.into())
     }
@@ -18,7 +24,11 @@ impl Host for RunState {
     async fn remove(&mut self, lease: Resource<Lease>, container_id: String) -> Result<Removal, ImportError> {
         let call = self.enter(container_id.len())?;
         self.handles.get(&lease).map_err(wasmtime::Error::from)?;
+        self.begin(Crossing::Remove, || shortened(&container_id)).await;
+        self.session.asked(|| BoundaryCall::Remove { container_id: container_id.clone() });
         let removal = self.session.remove(&container_id).await;
+        self.end(Crossing::Remove, &removal).await;
+        let removal = self.session.told(removal, |_, removal| BoundaryAnswer::Removal(*removal));
         self.leave(call);
         Ok(match removal? {
             model::Removal::Removed => Removal::Removed,

@@ -5,12 +5,17 @@ use wasmtime::component::Resource;
 use super::leases::Lease;
 use super::wit::records::{Host, RuntimeRecord, Status};
 use super::{ImportError, RunState};
-use crate::model;
+use crate::model::{self, BoundaryAnswer, BoundaryCall};
+use crate::session::Crossing;
 
 impl Host for RunState {
     async fn get(&mut self) -> Result<RuntimeRecord, ImportError> {
         let call = self.enter(0)?;
+        self.begin(Crossing::GetRecord, String::new).await;
+        self.session.asked(|| BoundaryCall::RecordsGet);
         let record = self.session.record().await.map(RuntimeRecord::from);
+        self.end(Crossing::GetRecord, &record).await;
+        let record = self.session.told(record, |session, _| session.read_record_as_seen());
         self.leave(call);
         Ok(record?)
     }
@@ -25,9 +30,17 @@ impl Host for RunState {
         let texts = expected_status.text_len() + new_status.text_len();
         let call = self.enter(texts + expected_container_id.as_ref().map_or(0, String::len))?;
         self.handles.get(&lease).map_err(wasmtime::Error::from)?;
-        let (expected_status, new_status) = (expected_status.into(), new_status.into());
+        let (expected_status, new_status): (model::Status, model::Status) = (expected_status.into(), new_status.into());
         let expected_container = expected_container_id.as_deref();
+        self.begin(Crossing::UpdateStatus, || format!("{expected_status} -> {new_status}")).await;
+        self.session.asked(|| BoundaryCall::UpdateStatus {
+            expected_status: expected_status.to_string(),
+            expected_container_id: expected_container_id.clone(),
+            new_status: new_status.to_string(),
+        });
         let updated = self.session.update_status(&expected_status, expected_container, &new_status).await;
+        self.end(Crossing::UpdateStatus, &updated).await;
+        let updated = self.session.told(updated, |_, ()| BoundaryAnswer::Done);
         self.leave(call);
         Ok(updated?)
     }

@@ -1,0 +1,379 @@
+//! Policies tested, run once and measured at the command line, without a store, an engine or a configuration; and one that
+//! is shown what there is, and changes nothing.
+
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rtmanager::runtime::DEFAULT_POLICY;
+use rtmanager::scenario::{self, SCHEMA, Suite};
+use rtmanager_tests::fake_engine::{Call, FakeEngine, Reply, container};
+use rtmanager_tests::fixtures;
+use serde_json::{Value, json};
+
+use super::desk::{Desk, PATIENCE, Said};
+
+const KEEP: &str = r#"
+[[scenario]]
+name = "a runtime that is protected stays"
+settings = { protect_label = "env=prod" }
+
+[[scenario.runtime]]
+game = "arena"
+labels = { env = "prod" }
+
+[[scenario.step]]
+review = "arena"
+expect = { advice = "keep", reason = "label env=prod*" }
+
+[[scenario]]
+name = "a stopped one goes"
+about = "It is what the platform pays for."
+
+[[scenario.runtime]]
+game = "arena"
+
+[[scenario.step]]
+cleanup = "arena"
+meanwhile = [{ before = "docker.remove", deed = "container-starts" }]
+
+[scenario.step.expect]
+outcome = "success"
+calls = ["leases.try-acquire", "records.get", "docker.remove", "records.update-status", "op-log.append", "lease.release"]
+
+[[scenario.end]]
+game = "arena"
+container = "gone"
+"#;
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    let file = |name: &str| desk.directory.path().join(name);
+    std::fs::write(file("default.wasm"), DEFAULT_POLICY).unwrap();
+    std::fs::write(file("hostile.wasm"), fixtures::HOSTILE).unwrap();
+    std::fs::create_dir(file("scenarios")).unwrap();
+    std::fs::write(file("scenarios/keep.toml"), KEEP).unwrap();
+    desk
+}
+
+fn command(desk: &Desk, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmanager-cli"));
+    command.env_clear().current_dir(desk.directory.path()).stdin(Stdio::null()).arg("policy").args(arguments);
+    command
+}
+
+fn policy(desk: &Desk, arguments: &[&str]) -> Said {
+    Said::of(command(desk, arguments).output().unwrap(), desk.directory.path())
+}
+
+/// Without what every run takes anew.
+fn steady(text: &str) -> String {
+    let mut steady = String::new();
+    for line in text.lines() {
+        let line = match line.rsplit_once(", in ") {
+            Some((before, after)) if after.ends_with(" s") => format!("{before}, in … s"),
+            _ => line.split("time=\"").enumerate().fold(String::new(), |text, (part, rest)| match part {
+                0 => rest.to_owned(),
+                _ => {
+                    format!("{text}time=\"…{}", rest.split_once('"').map_or("", |(_, rest)| rest).replacen("", "\"", 1))
+                }
+            }),
+        };
+        // Offsets in the policy's code differ from build to build.
+        steady += &line;
+        steady.push('\n');
+    }
+    steady
+}
+
+#[test]
+fn help_tells_statuses_and_examples() {
+    let desk = desk();
+    let told: String = ["test", "run", "bench"]
+        .map(|command| {
+            let said = policy(&desk, &[command, "--help"]);
+            assert_eq!((said.status, said.err.as_str()), (0, ""));
+            said.out
+        })
+        .join("\n==========\n");
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn a_scenario_that_fails_is_told_with_what_differs_and_what_happened() {
+    let desk = desk();
+    let said = policy(&desk, &["test", "default.wasm", "scenarios"]);
+    assert_eq!((said.status, said.err.as_str()), (1, ""), "{said:?}");
+    insta::assert_snapshot!(steady(&said.out));
+
+    let good = policy(&desk, &["test", "default.wasm", "scenarios/keep.toml", "--no-suite", "--filter", "protected"]);
+    assert_eq!((good.status, good.err.as_str()), (0, ""), "{good:?}");
+    assert_eq!(
+        steady(&good.out),
+        "scenarios/keep.toml\n  ok      a runtime that is protected stays\n\n1 scenario: 1 passed, 0 failed, in … s\n"
+    );
+}
+
+#[test]
+fn both_suites_pass_with_the_default_policy_and_the_safety_suite_is_the_usual_one() {
+    let desk = desk();
+    let both = policy(&desk, &["test", "default.wasm", "--suite", "safety", "--suite", "default"]);
+    assert_eq!((both.status, both.err.as_str()), (0, ""), "{}", both.out);
+    let usual = policy(&desk, &["test", "default.wasm", "--json"]).json();
+    assert_eq!(usual["groups"].as_array().unwrap().len(), 1);
+    assert_eq!((&usual["groups"][0]["name"], &usual["passes"]), (&json!("safety"), &json!(true)));
+
+    let bad = policy(&desk, &["test", "hostile.wasm", "--setting", "mode=trap-under-lease", "--filter", "all well"]);
+    assert_eq!(bad.status, 1, "{bad:?}");
+    assert!(bad.out.contains("keeps_rules") && bad.out.contains("policy_trap"), "{}", bad.out);
+    assert!(bad.out.contains("under way were:\n") && bad.out.contains("trap"), "{}", bad.out);
+}
+
+#[test]
+fn the_figures_in_json_and_in_junits_xml_are_those_that_people_are_told() {
+    let desk = desk();
+    let arguments = ["test", "default.wasm", "scenarios", "--no-suite", "--json", "--junit", "report.xml"];
+    let said = policy(&desk, &arguments);
+    assert_eq!((said.status, said.err.as_str()), (1, ""), "{said:?}");
+    let view = said.json();
+    let figures = ["passes", "played", "passed", "failed"].map(|key| view[key].clone());
+    assert_eq!(figures, [json!(false), json!(2), json!(1), json!(1)]);
+    let failed = &view["groups"][0]["scenarios"][1];
+    let keys: Vec<_> = failed["mismatches"].as_array().unwrap().iter().map(|wrong| wrong["key"].clone()).collect();
+    assert_eq!(keys, ["outcome", "calls", "container of arena"]);
+    assert_eq!(failed["steps"][0]["calls"][2]["notes"], json!(["meanwhile: container-starts arena"]));
+    let xml = std::fs::read_to_string(desk.directory.path().join("report.xml")).unwrap();
+    insta::assert_snapshot!(steady(&xml));
+}
+
+#[test]
+fn what_cannot_be_tested_ends_with_its_own_status() {
+    let desk = desk();
+    let file = |name: &str, text: &str| std::fs::write(desk.directory.path().join(name), text).unwrap();
+    file("misspelt.toml", &KEEP.replace("outcome =", "outcme ="));
+    file("no.wasm", "no component");
+    std::fs::create_dir(desk.directory.path().join("empty")).unwrap();
+    for (arguments, status, told) in [
+        (
+            &["test", "default.wasm", "misspelt.toml"][..],
+            2,
+            "misspelt.toml: line 26: scenario.1.step.0.expect.outcme: there is no key `outcme`; did you mean `outcome`?",
+        ),
+        (&["test", "default.wasm", "none.toml"], 2, "none.toml"),
+        (&["test", "default.wasm", "empty"], 2, "there is no *.toml in empty"),
+        (
+            &["test", "default.wasm", "--filter", "nothing like it"],
+            2,
+            "no scenario has \"nothing like it\" in its name",
+        ),
+        (&["test", "default.wasm", "--suite", "saftey"], 2, "no suite is \"saftey\""),
+        (&["test", "none.wasm"], 2, "none.wasm"),
+        (&["test"], 2, "required"),
+        (&["test", "no.wasm"], 4, "not valid WebAssembly"),
+        (&["run", "default.wasm"], 2, "required"),
+        (&["run", "default.wasm", "--scenario", "scenarios/keep.toml"], 2, "say which"),
+        (
+            &["run", "default.wasm", "--scenario", "scenarios/keep.toml#none"],
+            2,
+            "no scenario of scenarios/keep.toml is \"none\"",
+        ),
+        (&["run", "default.wasm", "--game", "arena"], 2, "--dry-run"),
+    ] {
+        let said = policy(&desk, arguments);
+        assert_eq!(said.status, status, "{arguments:?}: {said:?}");
+        assert!(said.err.contains(told), "{arguments:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn schema_and_suites_are_printed_as_they_are() {
+    let desk = desk();
+    assert_eq!(policy(&desk, &["test", "--schema"]).out, SCHEMA);
+    for suite in Suite::ALL {
+        let printed = policy(&desk, &["test", "--print-suite", suite.as_str()]).out;
+        assert_eq!(printed, suite.text());
+        scenario::read(&printed).unwrap();
+    }
+}
+
+/// A command that goes on, and what it has written so far. It ends with the value.
+struct Watched {
+    child: Child,
+    text: Arc<Mutex<String>>,
+}
+
+impl Watched {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let (mut out, text) = (child.stdout.take().unwrap(), Arc::<Mutex<String>>::default());
+        let seen = text.clone();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = out.read(&mut bytes) {
+                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        Self { child, text }
+    }
+
+    /// Waits until it has said this, and forgets what it said.
+    fn says(&self, what: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.text.lock().unwrap().contains(what) {
+            assert!(Instant::now() < deadline, "{what:?} is not in {}", self.text.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.text.lock().unwrap().clear();
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn watching_plays_again_when_a_scenario_or_the_component_changes() {
+    let desk = desk();
+    let file = |name: &str| desk.directory.path().join(name);
+    let arguments = ["test", "default.wasm", "scenarios", "--no-suite", "--watch"];
+    let watched = Watched::start(command(&desk, &arguments));
+    watched.says("2 scenarios: 1 passed, 1 failed");
+    std::fs::write(
+        file("scenarios/keep.toml"),
+        KEEP.replace("before = \"docker.remove\"", "before = \"op-log.append\""),
+    )
+    .unwrap();
+    watched.says("2 scenarios: 2 passed, 0 failed");
+    std::fs::write(file("scenarios/keep.toml"), "[[scenario]]\nnme = 3").unwrap();
+    watched.says("there is no key `nme`; did you mean `name`?");
+    std::fs::write(file("scenarios/keep.toml"), KEEP).unwrap();
+    watched.says("2 scenarios: 1 passed, 1 failed");
+    std::fs::write(file("scenarios/more.toml"), KEEP).unwrap();
+    watched.says("4 scenarios: 2 passed, 2 failed");
+    std::fs::write(file("default.wasm"), "not yet").unwrap();
+    watched.says("magic header");
+    std::fs::write(file("default.wasm"), fixtures::C_POLICY).unwrap();
+    watched.says("4 scenarios: ");
+}
+
+#[test]
+fn a_run_in_a_scenario_tells_each_call_its_answer_and_the_cost() {
+    let desk = desk();
+    let named = "scenarios/keep.toml#a stopped one goes";
+    let said = policy(&desk, &["run", "default.wasm", "--scenario", named]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""), "{said:?}");
+    let told: Vec<_> = said.out.lines().map(|line| if line.contains("cost: ") { "  cost: …" } else { line }).collect();
+    insta::assert_snapshot!(told.join("\n"));
+    assert!(said.out.contains(" units of fuel (about an instruction each), "), "{}", said.out);
+    let view = policy(&desk, &["run", "default.wasm", "--scenario", named, "--json"]).json();
+    assert_eq!(view["steps"][0]["calls"].as_array().unwrap().len(), 6);
+
+    let broken = policy(&desk, &["run", "hostile.wasm", "--setting", "mode=keep-lease", "--scenario", named]);
+    assert_eq!(broken.status, 1, "{broken:?}");
+    assert!(broken.out.contains("against the rules: it left its lease to the host"), "{}", broken.out);
+}
+
+fn shown(desk: &Desk, engine: &FakeEngine, arguments: &[&str]) -> Said {
+    let host = match engine.options().endpoint {
+        rtmanager::adapters::docker::Endpoint::Unix(path) => format!("engines.local.host=unix://{}", path.display()),
+        other => panic!("{other:?}"),
+    };
+    desk.run(&[&["--set", &host, "policy", "run", "default.wasm"], arguments].concat())
+}
+
+fn record(desk: &Desk) -> Value {
+    desk.run(&["runtimes", "--json"]).json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_what_would_be_done_about_a_live_game_and_does_nothing() {
+    let (desk, engine) = (desk(), FakeEngine::start());
+    desk.stopped("g-1", 40).await;
+    let labels = [("rtmanager.owner", "rtmanager"), ("rtmanager.tenant", "acme"), ("rtmanager.game", "g-1")];
+    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let id = rtmanager::model::PolicyDigest::of(b"g-1").as_str().parse().unwrap();
+    engine.on(Call::Inspect, [Reply::Json(200, container(&id, "exited", &labels))]);
+    let before = record(&desk);
+
+    let said = shown(&desk, &engine, &["--game", "g-1", "--dry-run"]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""), "{said:?}");
+    assert!(said.out.contains(&format!("It would have removed container {id}.")), "{}", said.out);
+    assert!(said.out.contains("docker.remove …") && said.out.contains("=> success"), "{}", said.out);
+    assert_eq!(engine.deletes(), 0);
+    assert_eq!(record(&desk), before, "nothing is changed");
+    assert_eq!(desk.run(&["operations", "--json"]).json(), json!({ "items": [], "next": null }));
+
+    let kept = shown(&desk, &engine, &["--game", "g-1", "--dry-run", "--setting", "extra_retention_days=90", "--json"]);
+    let view = kept.json();
+    assert_eq!((kept.status, &view["would_remove"]), (0, &Value::Null), "{view}");
+    assert!(view["run"]["ended"].as_str().unwrap().starts_with("wait until 20"), "{view}");
+
+    let at_once =
+        shown(&desk, &engine, &["--game", "g-1", "--dry-run", "--at-once", "--setting", "extra_retention_days=90"]);
+    assert!(at_once.out.contains("It would have removed container"), "{at_once:?}");
+
+    engine.on(Call::Inspect, [Reply::failure(500, "no")]);
+    let failing = shown(&desk, &engine, &["--game", "g-1", "--dry-run", "--json"]).json();
+    assert_eq!((&failing["would_remove"], &failing["record"]), (&Value::Null, &json!("stopped")), "{failing}");
+
+    let absent = shown(&desk, &engine, &["--game", "g-2", "--dry-run"]);
+    assert_eq!(absent.status, 4, "{absent:?}");
+    assert!(absent.err.contains("a sweep would not ask about g-2: its record is not there"), "{}", absent.err);
+    assert_eq!(engine.deletes(), 0);
+}
+
+#[test]
+fn a_bench_measures_beside_the_default_policy() {
+    let desk = desk();
+    let said = policy(&desk, &["bench", "hostile.wasm", "--setting", "mode=proper", "--rounds", "10", "--json"]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""), "{said:?}");
+    let view = said.json();
+    assert_eq!(
+        (&view["rounds"], &view["policy"]["name"], &view["default"]["name"]),
+        (&json!(10), &json!("hostile.wasm"), &json!("default"))
+    );
+    for who in ["policy", "default"] {
+        for figure in [
+            "wall_p50_us",
+            "wall_p99_us",
+            "cpu_us",
+            "fuel",
+            "memory_bytes",
+            "instantiation_p50_us",
+            "component_bytes",
+            "code_bytes",
+            "compiling_ms",
+        ] {
+            assert!(view[who][figure].as_f64().unwrap() > 0.0, "{who}.{figure} in {view}");
+        }
+        assert!(view[who]["wall_p50_us"].as_f64() <= view[who]["wall_p99_us"].as_f64(), "{view}");
+    }
+    assert_eq!(view["default"]["component_bytes"], DEFAULT_POLICY.len());
+
+    let told = policy(
+        &desk,
+        &[
+            "bench",
+            "default.wasm",
+            "--rounds",
+            "10",
+            "--scenario",
+            "scenarios/keep.toml#a runtime that is protected stays",
+        ],
+    );
+    assert_eq!(told.status, 0, "{told:?}");
+    assert!(
+        told.out.starts_with("a runtime that is protected stays, 10 rounds, the two taking turns\n"),
+        "{}",
+        told.out
+    );
+    for row in ["fuel", "component"] {
+        let line = told.out.lines().find(|line| line.trim_start().starts_with(row)).unwrap();
+        assert!(line.trim_end().ends_with("1.00"), "the same policy twice: {}", told.out);
+    }
+}
