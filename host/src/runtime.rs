@@ -14,10 +14,14 @@ mod fault;
 mod imports;
 mod limiter;
 mod limits;
+mod memories;
 mod places;
 mod rota;
+mod settings;
+mod shares;
 mod stopwatch;
 mod store;
+mod trace;
 mod trial;
 mod turnstile;
 mod warm;
@@ -27,6 +31,7 @@ pub use compiled::{CompileEngine, CompiledCode, EngineFingerprint};
 pub use default_policy::{DEFAULT_POLICY, DEFAULT_POLICY_SETTINGS};
 pub use execute::{Advice, Answer, Candidate, Execution, Job, Terms, Verdict};
 pub use limits::{Limits, TooMuch};
+pub use settings::Settings;
 pub use warm::WarmInstance;
 
 use crate::model::{EngineName, PolicyDigest};
@@ -45,12 +50,12 @@ pub struct SandboxOptions {
     /// What bounds each run, where it is not given narrower limits of its own.
     pub limits: Limits,
     /// Runs at the same time; further ones wait for a place, at most as long as a run may take. A tenant takes half of
-    /// them, and of what others have left.
+    /// them, and of what others have left; one in eight is for tenants that have none.
     pub concurrent_runs: u32,
     /// The engines among which half of these places are divided, for each to have some of its own.
     pub engines: Vec<EngineName>,
     /// Threads that run tasks, by default as many as tokio starts where there are two processors or more. Runs that
-    /// compute for long have half of them.
+    /// compute for long, and those of tenants that have had more than others, have half of them.
     pub workers: u32,
 }
 
@@ -121,13 +126,14 @@ impl Sandbox {
         let engine = new_engine(&options, fuel.is_some()).map_err(SandboxError)?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker).map_err(SandboxError)?;
-        let places = Places::new(options.concurrent_runs, &options.engines, options.workers);
+        let places = Places::new(options.concurrent_runs, &options.engines);
         let turnstile = Turnstile::new(options.workers);
         Ok(Self { engine, linker, limits: Arc::new(options.limits), places, turnstile, fuel })
     }
 
     /// Compiles a component and checks that it fits the contract.
     pub fn load(&self, component: &[u8]) -> Result<Policy, LoadError> {
+        memories::at_most_one_each(component).map_err(LoadError::Invalid)?;
         let compiled = Component::new(&self.engine, component).map_err(LoadError::Invalid)?;
         self.policy(&compiled, PolicyDigest::of(component))
     }
@@ -142,6 +148,13 @@ impl Sandbox {
             turnstile: self.turnstile.clone(),
             fuel: self.fuel,
         })
+    }
+
+    /// Instances, memories, tables and stacks that runs hold at this moment; none are counted without a pool.
+    pub fn held(&self) -> u64 {
+        let Some(pool) = self.engine.pooling_allocator_metrics() else { return 0 };
+        let parts = [pool.memories(), pool.tables(), pool.stacks()].map(|count| count as u64);
+        parts.into_iter().sum::<u64>().saturating_add(pool.component_instances()).saturating_add(pool.core_instances())
     }
 
     /// What bounds each run.
@@ -166,12 +179,16 @@ impl Policy {
         Self { digest, ..self.clone() }
     }
 
+    /// The same code, of which a run may spend so much fuel at most, where runs spend any.
+    pub(crate) fn within_fuel(&self, most: u64) -> Self {
+        Self { fuel: self.fuel.map(|fuel| fuel.min(most)), ..self.clone() }
+    }
+
     /// The same code with places of its own, as another host has them.
     pub fn with_own_places(&self, concurrent_runs: u32) -> Self {
         // A simulation has the thread for itself, and takes no turns.
-        let workers = u32::MAX;
-        let places = Places::new(concurrent_runs, &[], workers);
-        Self { places, turnstile: Turnstile::new(workers), ..self.clone() }
+        let turnstile = Turnstile::new(u32::MAX);
+        Self { places: Places::new(concurrent_runs, &[]), turnstile, ..self.clone() }
     }
 }
 
@@ -196,7 +213,9 @@ fn base_config(limits: &Limits, by_fuel: bool) -> wasmtime::Config {
         .wasm_component_model(true)
         .wasm_threads(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // For the glue between the components of a composition, such as JavaScript comes as; a policy's own modules have
+        // one at most, see `memories`.
+        .wasm_multi_memory(true)
         .wasm_relaxed_simd(false)
         .wasm_tail_call(false)
         .wasm_gc(false)

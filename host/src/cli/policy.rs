@@ -10,18 +10,25 @@ use crate::policies::Policies;
 
 mod arguments;
 mod artifacts;
+mod bench;
 mod binding;
 mod check;
+mod component;
 mod keys;
+mod new;
+mod recorded;
 mod registry;
+mod replay;
 mod rules;
+mod run;
 mod scopes;
 mod simulate;
+mod test;
 mod text;
 
 pub use text::{
     bound_text, change_table, divergence_table, examination_text, generation_diff_text, policy_table, policy_text,
-    rules_text, status_table, status_text,
+    replay_text, rules_text, status_table, status_text,
 };
 
 const AFTER_HELP: &str = "\
@@ -33,8 +40,11 @@ Exit status:
   5  the configuration is wrong
 
 Examples:
+  rtmanager policy new keep --lang python                  a project to begin with
   rtmanager policy check keep.wasm                         would a host take it? Needs no store
+  rtmanager policy test keep.wasm keep.toml                does it do what its author says?
   rtmanager policy simulate keep.wasm --histories 10000    does it keep the rules, come what may?
+  rtmanager policy replay keep.wasm --from acme --since 7d  what would it have done otherwise?
   rtmanager policy key new release.pem > release.pub       a key pair
   rtmanager policy sign keep.wasm --key release.pem --name keep --version 1.4.0 --output keep.sig
   rtmanager policy push keep.wasm --name keep --version 1.4.0 --signature keep.sig
@@ -65,6 +75,11 @@ enum PolicyCommand {
 /// What needs no store, or does not always.
 #[derive(Debug, Subcommand)]
 enum Loose {
+    /// Writes a new policy's project: the contract, a policy to change, scenarios, and two commands
+    #[command(after_help = new::AFTER_HELP)]
+    New(new::New),
+    /// Makes a component of a module, for compilers that stop at modules (C and Go, among others)
+    Component(component::Component),
     /// Puts a component into the store, or with --to into a registry
     Push(artifacts::Push),
     /// Gets a policy from a registry, into a file or the store
@@ -76,9 +91,25 @@ enum Loose {
     Key(keys::KeyCommand),
     /// Examines a component in a file, or a policy in the store as if it were bound; changes nothing
     Check(check::Check),
+    /// Plays a component through scenarios, and compares what it does with what is expected
+    #[command(long_about = test::LONG_ABOUT)]
+    Test(Box<test::Test>),
+    /// Runs a component once and tells each of its calls: in a scenario, or without effect on a game as it is now
+    Run(run::Run),
+    /// Measures what a run of a component costs, beside the default policy
+    Bench(bench::Bench),
     /// Plays a component through histories in which everything goes wrong that can, and checks every rule
     #[command(long_about = simulate::LONG_ABOUT)]
     Simulate(simulate::Simulate),
+    /// Plays a policy over recorded runs, and tells what it would have done otherwise
+    Replay(replay::Replay),
+    /// Plays two policies over recorded runs, and tells in what they differ
+    ///
+    /// `diff` compares what generations of a scope consist of; this, what policies do.
+    Compare(replay::Compare),
+    /// Recorded runs: whose are kept says [journal] in the configuration
+    #[command(subcommand)]
+    Record(recorded::RecordCommand),
 }
 
 /// What there is, and what is allowed.
@@ -149,12 +180,20 @@ pub(super) async fn run(
 ) -> Result<Answer, Error> {
     let operator = environment.operator();
     match command {
+        PolicyCommand::Loose(Loose::New(new)) => new.run(json),
+        PolicyCommand::Loose(Loose::Component(component)) => component.run(json),
         PolicyCommand::Loose(Loose::Push(push)) => push.run(loaded, environment, json).await,
         PolicyCommand::Loose(Loose::Pull(pull)) => pull.run(loaded, environment, json).await,
         PolicyCommand::Loose(Loose::Sign(sign)) => sign.run(json),
         PolicyCommand::Loose(Loose::Key(key)) => key.run(json),
         PolicyCommand::Loose(Loose::Check(check)) => check.run(loaded, operator, json).await,
+        PolicyCommand::Loose(Loose::Test(test)) => test.run(loaded, json).await,
+        PolicyCommand::Loose(Loose::Run(run)) => run.run(loaded, json).await,
+        PolicyCommand::Loose(Loose::Bench(bench)) => bench.run(loaded, json).await,
         PolicyCommand::Loose(Loose::Simulate(simulate)) => simulate.run(loaded, json).await,
+        PolicyCommand::Loose(Loose::Replay(replay)) => replay.run(loaded, operator, json).await,
+        PolicyCommand::Loose(Loose::Compare(compare)) => compare.run(loaded, operator, json).await,
+        PolicyCommand::Loose(Loose::Record(command)) => command.run(loaded).await,
         PolicyCommand::Kept(kept) => kept.run(&Desk::open(loaded, operator, json).await?).await,
         PolicyCommand::Served(served) => served.run(&Desk::open(loaded, operator, json).await?).await,
     }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::{Limits, LoadError, Policy, Sandbox, SandboxError, base_config};
+use super::{Limits, LoadError, Policy, Sandbox, SandboxError, base_config, memories};
 use crate::model::PolicyDigest;
 
 /// Everything about an engine that its code depends on: wasmtime's version, the processor, what is turned on.
@@ -94,6 +94,7 @@ impl CompileEngine {
 
     /// Compiles a component.
     pub fn compile(&self, component: &[u8]) -> Result<CompiledCode, LoadError> {
+        memories::at_most_one_each(component).map_err(LoadError::Invalid)?;
         self.0.precompile_component(component).map(CompiledCode).map_err(LoadError::Invalid)
     }
 }

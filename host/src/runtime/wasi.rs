@@ -46,7 +46,8 @@ impl HostMonotonicClock for RunClock {
         1_000
     }
 
+    /// Never zero, which Go's runtime takes for a clock that does not work; in virtual time it begins there.
     fn now(&self) -> u64 {
-        u64::try_from(self.0.monotonic().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(self.0.monotonic().as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
