@@ -1,5 +1,7 @@
 //! What the documents say, held against what there is.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "test code")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
