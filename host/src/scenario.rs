@@ -29,7 +29,6 @@ mod tree;
 mod watch;
 mod words;
 mod world;
-mod write;
 
 pub use cost::{Cost, Meter};
 pub use judge::Mismatch;
@@ -42,7 +41,6 @@ pub use story::Scenario;
 pub use suites::Suite;
 pub use words::{DeedKind, What};
 pub use world::SetupError;
-pub use write::plan_file;
 
 use story::Play;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use rtmanager::scenario::{self, plan_file};
-use rtmanager::simulation::{Options, Plan};
+use rtmanager::scenario;
+use rtmanager::simulation::{Kept, Options, Plan};
 use serde_json::json;
 
 use super::{OF_HOSTILE, SIMULATOR, play, tester};
@@ -20,6 +20,11 @@ fn plan(seed: u64) -> Plan {
         "faults": [{ "step": 0, "call": 3, "fault": "lose_reply" }, { "step": 1, "call": 1, "fault": { "meanwhile": "hold" } }]
     });
     Plan::from_json(&text.to_string()).unwrap()
+}
+
+/// As `policy simulate --save-scenario` writes it.
+fn plan_file(name: &str, settings: &BTreeMap<String, String>, plan: &Plan) -> String {
+    Kept { settings: settings.clone(), plan: plan.clone() }.to_toml(name, "A rule was broken.")
 }
 
 #[test]
