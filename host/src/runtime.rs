@@ -16,6 +16,7 @@ mod limiter;
 mod limits;
 mod memories;
 mod places;
+pub(crate) mod processor;
 mod rota;
 mod settings;
 mod shares;

@@ -29,6 +29,14 @@ impl<W> Rota<W> {
         }
     }
 
+    /// Takes away all waiters that are `gone`, and the tenants that have no others: those want nothing any more.
+    pub(super) fn forget(&mut self, gone: impl Fn(&W) -> bool) {
+        self.lines.retain_mut(|(_, waiters)| {
+            waiters.retain(|waiter| !gone(waiter));
+            !waiters.is_empty()
+        });
+    }
+
     /// Puts the tenants whose key is least first; among equals, turns stay as they are.
     pub(super) fn order_by<K: Ord>(&mut self, mut key: impl FnMut(&Whose) -> K) {
         self.lines.make_contiguous().sort_by_cached_key(|(whose, _)| key(whose));
@@ -97,5 +105,23 @@ mod tests {
         assert_eq!(rota.next(|_, _| Some(())).unwrap().1, 4);
         assert_eq!(rota.next(|_, _| Some(())).unwrap().1, 3);
         assert!(rota.next(|_, _| Some(())).is_none());
+    }
+
+    #[test]
+    fn a_tenant_whose_waiters_are_all_gone_has_no_line() {
+        let [gone, first, second]: [Whose; 3] = ["gone", "first", "second"].map(|name| Some(name.parse().unwrap()));
+        let mut rota = Rota::new();
+        for (whose, waiter) in [(&gone, 1), (&first, 2), (&gone, 1), (&second, 3), (&first, 1)] {
+            rota.push(whose, waiter, |_| false);
+        }
+        rota.forget(|&waiter| waiter == 1);
+        let mut asked = Vec::new();
+        rota.order_by(|whose| {
+            asked.push(whose.clone());
+            0
+        });
+        assert_eq!(asked, [first, second]);
+        let served: Vec<_> = std::iter::from_fn(|| rota.next(|_, _| Some(())).map(|(_, waiter, ())| waiter)).collect();
+        assert_eq!(served, [2, 3]);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::processor;
 use super::rota::{Rota, Whose};
 use super::shares::Shares;
 use super::stopwatch::Stopwatch;
@@ -34,7 +35,11 @@ struct Turns {
 }
 
 /// A turn, given to the next one when dropped.
-struct Turn(Arc<Turnstile>);
+struct Turn {
+    turnstile: Arc<Turnstile>,
+    /// Whom it was given to, until it is taken.
+    given_to: Option<Whose>,
+}
 
 /// When one run is polled: at once while it is short and its tenant has had no more than others, otherwise in its turn,
 /// which lasts for one poll.
@@ -57,7 +62,7 @@ impl Turnstile {
         let mut turns = self.turns();
         if turns.free > 0 {
             turns.free -= 1;
-            return Ok(Turn(self.clone()));
+            return Ok(Turn { turnstile: self.clone(), given_to: None });
         }
         let (sender, waiting) = oneshot::channel();
         turns.waiting.push(whose, sender, oneshot::Sender::is_closed);
@@ -85,28 +90,43 @@ impl Turnstile {
 }
 
 impl Turns {
-    fn next(&mut self, now: Duration) -> Option<oneshot::Sender<Turn>> {
+    fn next(&mut self, now: Duration) -> Option<(Whose, oneshot::Sender<Turn>)> {
         let Self { waiting, shares, .. } = self;
+        waiting.forget(oneshot::Sender::is_closed);
         waiting.order_by(|whose| shares.see(whose, now));
-        let next = waiting.next(|_, waiter| (!waiter.is_closed()).then_some(()));
-        next.map(|(_, waiter, ())| waiter)
+        let (whose, waiter, ()) = waiting.next(|_, _| Some(()))?;
+        shares.give(&whose, now);
+        Some((whose, waiter))
+    }
+}
+
+impl Turn {
+    /// For whom it was given to.
+    fn taken(mut self) -> Self {
+        if let Some(whose) = self.given_to.take() {
+            self.turnstile.turns().shares.take(&whose);
+        }
+        self
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let next = {
-            let now = self.0.since.elapsed();
-            let mut turns = self.0.turns();
+            let now = self.turnstile.since.elapsed();
+            let mut turns = self.turnstile.turns();
+            if let Some(given_up) = self.given_to.take() {
+                turns.shares.take(&given_up);
+            }
             let next = turns.next(now);
             if next.is_none() {
                 turns.free += 1;
             }
             next
         };
-        if let Some(waiter) = next {
+        if let Some((whose, waiter)) = next {
             // One that does not wait any more passes it on by dropping it.
-            drop(waiter.send(Turn(self.0.clone())));
+            drop(waiter.send(Turn { turnstile: self.turnstile.clone(), given_to: Some(whose) }));
         }
     }
 }
@@ -121,9 +141,9 @@ impl Pace {
     pub(super) async fn book<F: Future>(&self, run: F) -> F::Output {
         let mut run = std::pin::pin!(run);
         poll_fn(|context| {
-            let began = Instant::now();
+            let span = processor::Span::begin();
             let polled = run.as_mut().poll(context);
-            self.turnstile.book(&self.whose, began.elapsed());
+            self.turnstile.book(&self.whose, span.end());
             let turn = self.turn().take();
             drop(turn);
             polled
@@ -165,7 +185,7 @@ impl Pace {
             },
         };
         match Pin::new(&mut receiver).poll(context) {
-            Poll::Ready(turn) => Poll::Ready(turn.ok()),
+            Poll::Ready(turn) => Poll::Ready(turn.ok().map(Turn::taken)),
             Poll::Pending => {
                 *waiting = Some(receiver);
                 Poll::Pending

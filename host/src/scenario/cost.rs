@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use crate::runtime::processor;
+
 /// What something took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
@@ -22,14 +24,14 @@ pub struct Meter {
 impl Meter {
     /// Begins now.
     pub fn start() -> Self {
-        Self { wall: read(ClockId::Monotonic), cpu: read(ClockId::ThreadCPUTime) }
+        Self { wall: on_the_wall(), cpu: processor::time_of_this_thread() }
     }
 
     /// What has been spent since, on this thread.
     pub fn stop(self) -> Cost {
         Cost {
-            wall: read(ClockId::Monotonic).saturating_sub(self.wall),
-            cpu: read(ClockId::ThreadCPUTime).saturating_sub(self.cpu),
+            wall: on_the_wall().saturating_sub(self.wall),
+            cpu: processor::time_of_this_thread().saturating_sub(self.cpu),
         }
     }
 }
@@ -42,7 +44,7 @@ impl Cost {
     }
 }
 
-fn read(clock: ClockId) -> Duration {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
+fn on_the_wall() -> Duration {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
     Duration::new(u64::try_from(tv_sec).unwrap_or_default(), u32::try_from(tv_nsec).unwrap_or_default())
 }

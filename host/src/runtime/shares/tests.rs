@@ -90,9 +90,51 @@ fn who_computed_on_twice_is_held_for_a_while_even_if_alone() {
     let crowd = tenant("crowd");
     assert!(!shares.want(&crowd, MS));
     shares.note_long(&crowd, 5 * MS);
-    assert!(!shares.want(&crowd, 5 * MS), "once may be the machine's doing");
+    assert!(!shares.want(&crowd, 5 * MS), "once is no crowd");
     shares.note_long(&crowd, 6 * MS);
     assert!(shares.want(&crowd, 7 * MS));
     assert!(!shares.want(&tenant("other"), 7 * MS));
     assert!(!shares.want(&crowd, 6 * MS + HELD));
+}
+
+#[test]
+fn what_a_tenant_had_before_another_came_is_not_held_against_it() {
+    let mut shares = Shares::new();
+    let (old, new) = (tenant("old"), tenant("new"));
+    shares.want(&old, MS);
+    shares.book(&old, 1_000 * MS, 1_001 * MS);
+    let later = 1_002 * MS + RECENT;
+    assert!(!shares.want(&new, later));
+    shares.book(&new, MS, later + MS);
+    assert!(!shares.want(&old, later + MS));
+}
+
+/// Its turn is one that it waits for anyhow, and takes no thread of others.
+#[test]
+fn nobody_waits_behind_a_tenant_that_is_held_to_turns() {
+    let mut shares = Shares::new();
+    let (crowd, other) = (tenant("crowd"), tenant("other"));
+    shares.want(&crowd, MS);
+    for at in [5, 6] {
+        shares.note_long(&crowd, MS * at);
+    }
+    shares.book(&other, 20 * MS, 7 * MS);
+    assert!(shares.want(&crowd, 8 * MS));
+    assert!(!shares.want(&other, 8 * MS), "ahead, but of nobody who could have its thread");
+}
+
+#[test]
+fn who_is_ahead_lets_a_turn_begin_that_was_given_and_finds_no_thread() {
+    let mut shares = Shares::new();
+    let (crowd, other) = (tenant("crowd"), tenant("other"));
+    shares.want(&crowd, MS);
+    for at in [5, 6] {
+        shares.note_long(&crowd, MS * at);
+    }
+    shares.book(&other, 20 * MS, 7 * MS);
+    shares.give(&crowd, 7 * MS);
+    assert!(!shares.want(&other, 7 * MS + LATE), "it may begin yet");
+    assert!(shares.want(&other, 8 * MS + LATE));
+    shares.take(&crowd);
+    assert!(!shares.want(&other, 8 * MS + LATE));
 }

@@ -6,6 +6,13 @@ fn tenant(name: &str) -> Whose {
     Some(name.parse().unwrap())
 }
 
+fn compute(span: Duration) {
+    let before = processor::time_of_this_thread();
+    while processor::time_of_this_thread() - before < span {
+        std::hint::spin_loop();
+    }
+}
+
 /// A run that computes nothing, at its pace.
 async fn run(pace: &Pace, stopwatch: &Stopwatch) {
     pace.book(pace.keep(stopwatch, async {})).await;
@@ -69,7 +76,7 @@ async fn what_the_host_does_for_a_run_is_booked_and_done_in_the_runs_turn() {
     let whole = async {
         pace.keep(&stopwatch, async {}).await;
         assert!(turnstile.take(&tenant("other")).is_err(), "the turn lasts to the end of the poll");
-        std::thread::sleep(Duration::from_millis(5));
+        compute(Duration::from_millis(5));
         tokio::task::yield_now().await;
         assert!(turnstile.take(&tenant("other")).is_ok(), "and no longer");
     };
@@ -95,7 +102,7 @@ async fn of_a_crowd_that_computes_two_go_on_for_a_tick_and_the_others_wait_for_t
     let turnstile = Turnstile::new(2);
     let crowd = [(); 4].map(|()| (Pace::new(turnstile.clone(), tenant("crowd")), Stopwatch::new()));
     let [(first, one), (second, two), (third, three), (fourth, four)] = &crowd;
-    let computing = || async { std::thread::sleep(2 * FREE) };
+    let computing = || async { compute(2 * FREE) };
     first.book(first.keep(one, computing())).await;
     second.book(second.keep(two, computing())).await;
     let turn = turnstile.take(&tenant("crowd")).ok().unwrap();
@@ -104,4 +111,33 @@ async fn of_a_crowd_that_computes_two_go_on_for_a_tick_and_the_others_wait_for_t
     drop(turn);
     fourth.book(fourth.keep(four, computing())).await;
     assert!(four.elapsed() >= 2 * FREE, "in its turn it goes on");
+}
+
+/// As where the machine has something else to do, or a lock is waited for.
+#[tokio::test]
+async fn what_a_thread_did_not_compute_is_not_booked() {
+    let turnstile = Turnstile::new(2);
+    let (pace, stopwatch) = (Pace::new(turnstile.clone(), tenant("slow")), Stopwatch::new());
+    for _ in 0..3 {
+        pace.book(pace.keep(&stopwatch, async { std::thread::sleep(2 * FREE) })).await;
+    }
+    assert!(!turnstile.holds(&tenant("slow")));
+    assert!(turnstile.turns().shares.see(&tenant("slow"), turnstile.since.elapsed()) < FREE);
+}
+
+/// Runs whose time ended while they waited, for example.
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_gave_up_waiting_holds_nobody_back() {
+    let turnstile = Turnstile::new(2);
+    let turn = turnstile.take(&tenant("other")).ok().unwrap();
+    drop(turnstile.take(&tenant("gone")).err().unwrap());
+    turnstile.holds(&tenant("gone"));
+    turnstile.book(&tenant("other"), Duration::from_millis(50));
+    assert!(turnstile.holds(&tenant("other")));
+    drop(turn);
+    for _ in 0..4 {
+        tokio::time::advance(Duration::from_millis(50)).await;
+        drop(turnstile.take(&tenant("other")).ok().unwrap());
+    }
+    assert!(!turnstile.holds(&tenant("other")));
 }
