@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use subtle::ConstantTimeEq as _;
 
 use super::room;
 use crate::model::{ErrorChain, PolicyDigest};
@@ -160,9 +161,7 @@ impl CodeCache {
             return Err(Fault::NoFile);
         }
         private_file::check(&found, |owner, uid| owner == uid)?;
-        let mut sealed = Vec::new();
-        (&file).take(self.bytes.saturating_add(1)).read_to_end(&mut sealed)?;
-        let code = self.unseal(sealed, digest, engine).ok_or(Fault::Seal)?;
+        let code = self.unseal(&file, found.len(), digest, engine)?;
         // For eviction, which goes by use.
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
@@ -171,20 +170,37 @@ impl CodeCache {
         Ok(CompiledCode::vouched_for(code))
     }
 
-    fn unseal(&self, mut sealed: Vec<u8>, digest: &PolicyDigest, engine: EngineFingerprint) -> Option<Vec<u8>> {
-        if sealed.len() < SEAL_BYTES {
-            return None;
-        }
-        let code = sealed.split_off(SEAL_BYTES);
-        let material = [&material(digest, engine), &code[..]].concat();
-        hmac::verify(&self.key, &material, &sealed).ok().map(|()| code)
+    /// Code is large, and nothing of it is copied: a start waits for it.
+    fn unseal(
+        &self,
+        mut file: &fs::File,
+        size: u64,
+        digest: &PolicyDigest,
+        engine: EngineFingerprint,
+    ) -> Result<Vec<u8>, Fault> {
+        let size = usize::try_from(size.min(self.bytes)).map_err(io::Error::other)?;
+        let mut seal = [0; SEAL_BYTES];
+        let mut code = Vec::new();
+        // One byte more than is there, so that its end is found without making room for more.
+        code.try_reserve_exact(size.saturating_sub(SEAL_BYTES) + 1).map_err(io::Error::other)?;
+        let read = file.read_exact(&mut seal).and_then(|()| file.take(self.bytes).read_to_end(&mut code));
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Fault::Seal,
+            _ => error.into(),
+        })?;
+        let is_ours = self.seal(digest, engine, &code).as_ref().ct_eq(&seal);
+        bool::from(is_ours).then_some(code).ok_or(Fault::Seal)
+    }
+
+    fn seal(&self, digest: &PolicyDigest, engine: EngineFingerprint, code: &[u8]) -> hmac::Tag {
+        let mut seal = hmac::Context::with_key(&self.key);
+        seal.update(&material(digest, engine));
+        seal.update(code);
+        seal.sign()
     }
 
     fn write(&self, digest: &PolicyDigest, engine: EngineFingerprint, code: &CompiledCode) -> Result<(), Fault> {
         self.check_directory()?;
-        let mut seal = hmac::Context::with_key(&self.key);
-        seal.update(&material(digest, engine));
-        seal.update(code.as_bytes());
         let size = u64::try_from(SEAL_BYTES + code.as_bytes().len()).unwrap_or(u64::MAX);
         if size > self.bytes {
             return Ok(());
@@ -193,7 +209,7 @@ impl CodeCache {
         self.randomness.fill(&mut name)?;
         let draft = self.directory.join(format!("new-{}", hex::encode(name)));
         let path = self.path(digest, engine);
-        let written = write_whole(&draft, &[seal.sign().as_ref(), code.as_bytes()]);
+        let written = write_whole(&draft, &[self.seal(digest, engine, code.as_bytes()).as_ref(), code.as_bytes()]);
         if let Err(error) = written.and_then(|()| fs::rename(&draft, &path)) {
             let _ = fs::remove_file(&draft);
             return Err(error.into());
