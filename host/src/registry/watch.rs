@@ -170,9 +170,11 @@ impl Watcher {
     async fn follow(self: &Arc<Self>, loading: &mut JoinSet<()>) -> Result<(), StoreError> {
         self.load_all(in_time(self.changes()).await?, loading);
         // What cannot be counted holds up no swap.
-        let counted = self.settle_rollouts().await;
-        self.load_all(in_time(self.changes()).await?, loading);
-        counted
+        let settled = self.settle_rollouts().await;
+        if !matches!(settled, Ok(false)) {
+            self.load_all(in_time(self.changes()).await?, loading);
+        }
+        settled.map(|_| ())
     }
 
     fn load_all(self: &Arc<Self>, scopes: Vec<PolicyScope>, loading: &mut JoinSet<()>) {
