@@ -16,12 +16,13 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rtmanager::access::Caller;
 use rtmanager::adapters::system_clock::SystemRandomness;
 use rtmanager::compiler::{CodeCache, CodeCacheOptions, Compiler, CompilerOptions, PolicyLoader};
+use rtmanager::model::PolicyScope;
 use rtmanager::policies::{Bind, NewPolicy, PolicyId};
 use rtmanager::runtime::{DEFAULT_POLICY, Policy, Sandbox, SandboxOptions};
 use rtmanager_tests::bombs::many_sections;
@@ -77,31 +78,43 @@ async fn convergence(hosts: &Hosts, swaps: usize) {
     println!("commit to the new generation on both hosts, {swaps} swaps on PostgreSQL: p50 {half:.1?}, p99 {most:.1?}");
 }
 
+/// What swaps cost the runs of the tenant whose policy is swapped, and what as many swaps of a tenant that runs nothing cost
+/// them: that is the processors' and the database's share, which is one machine's here.
 async fn while_swapping(hosts: &Hosts) {
-    let (mut still, mut swapping) = (Vec::new(), Vec::new());
+    let (own, other): (PolicyScope, PolicyScope) = (SCOPE.parse().unwrap(), "tenant-still".parse().unwrap());
+    hosts.bind_also(&other).await;
+    let (mut still, mut swapping, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+    let others_swaps = Arc::new(AtomicU64::new(0));
     for _ in 0..PHASES {
         runs(hosts, &mut still).await;
-        let stop = Arc::new(AtomicBool::new(false));
-        let (others, stopped) = (hosts.clone(), stop.clone());
-        let swaps = tokio::spawn(async move {
-            while !stopped.load(Ordering::Relaxed) {
-                others.swap().await;
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        runs(hosts, &mut swapping).await;
-        stop.store(true, Ordering::Relaxed);
-        swaps.await.unwrap();
+        beside_swaps(hosts, &own, &hosts.swaps, &mut swapping).await;
+        beside_swaps(hosts, &other, &others_swaps, &mut beside).await;
     }
-    let count = still.len();
     for share in [0.5, 0.99] {
-        let [still, swapping] = [&mut still, &mut swapping].map(|spans| quantile(spans, share));
-        let ratio = swapping.as_secs_f64() / still.as_secs_f64();
+        let [still, swapping, beside] = [&mut still, &mut swapping, &mut beside].map(|spans| quantile(spans, share));
+        let times = |span: Duration| span.as_secs_f64() / still.as_secs_f64();
         println!(
-            "cleanups, {count} each, p{:.0}: {still:.2?} without swaps, {swapping:.2?} with 50 a second: {ratio:.2} x (aim 1.1 at p99)",
-            share * 100.0
+            "cleanups, {} each, p{:.0}: {still:.2?} without swaps; with 50 a second {swapping:.2?}, {:.2} x (aim 1.1 at p99); with 50 of another tenant's {beside:.2?}, {:.2} x",
+            RUNS * PHASES,
+            share * 100.0,
+            times(swapping),
+            times(beside)
         );
     }
+}
+
+async fn beside_swaps(hosts: &Hosts, scope: &PolicyScope, swaps: &Arc<AtomicU64>, spans: &mut Vec<Duration>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (hosts_too, stopped, scope, swaps) = (hosts.clone(), stop.clone(), scope.clone(), swaps.clone());
+    let swapping = tokio::spawn(async move {
+        while !stopped.load(Ordering::Relaxed) {
+            hosts_too.swap_of(&scope, &swaps).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    runs(hosts, spans).await;
+    stop.store(true, Ordering::Relaxed);
+    swapping.await.unwrap();
 }
 
 async fn runs(hosts: &Hosts, spans: &mut Vec<Duration>) {
@@ -198,13 +211,13 @@ async fn cached_load(what: &str, component: &[u8], times: usize) {
         )
     };
     let began = Instant::now();
-    loader().load(component).await.unwrap();
+    let digest = loader().load(component).await.unwrap().digest().clone();
     let compiled = began.elapsed();
     let mut spans = Vec::new();
     for _ in 0..times {
         let loader = loader();
         let began = Instant::now();
-        loader.load(component).await.unwrap();
+        loader.compiled(&digest).await.unwrap();
         spans.push(began.elapsed());
     }
     let half = quantile(&mut spans, 0.5);

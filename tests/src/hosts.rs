@@ -216,12 +216,24 @@ impl Hosts {
 
     /// Makes the other generation current, and answers its number.
     pub async fn swap(&self) -> u64 {
-        let scope: PolicyScope = SCOPE.parse().unwrap();
-        let swaps = self.swaps.fetch_add(1, Ordering::Relaxed);
-        let (from, to) = if swaps.is_multiple_of(2) { (1, 2) } else { (2, 1) };
+        self.swap_of(&SCOPE.parse().unwrap(), &self.swaps).await
+    }
+
+    /// Swaps the generation of a scope that was swapped so often.
+    pub async fn swap_of(&self, scope: &PolicyScope, swaps: &AtomicU64) -> u64 {
+        let (from, to) = if swaps.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { (1, 2) } else { (2, 1) };
         let signed = signed(self.stores.clock.now());
-        self.stores.generations.swap(&scope, Some(from), to, SwapKind::RollBack, None, &signed).await.unwrap();
+        self.stores.generations.swap(scope, Some(from), to, SwapKind::RollBack, None, &signed).await.unwrap();
         to
+    }
+
+    /// Binds to another scope what is bound to the first.
+    pub async fn bind_also(&self, scope: &PolicyScope) {
+        for number in [1, 2] {
+            let first = self.stores.generations.generation(&SCOPE.parse().unwrap(), number).await.unwrap().unwrap();
+            self.stores.generations.stage(scope, &first.spec, &first.staged).await.unwrap();
+        }
+        bind_second_then_first(&self.stores, scope).await;
     }
 
     /// A number that nothing here had before, for a container.
@@ -283,7 +295,12 @@ async fn bind_first(stores: &Stores, contestants: [Contestant; 2]) -> [(PolicyRe
         let generation = stores.generations.stage(&scope, &spec, &signed).await.unwrap();
         bound.push((PolicyRef { generation: generation.id(), digest: spec.digest }, mark));
     }
-    stores.generations.swap(&scope, None, 2, SwapKind::Bind, None, &signed).await.unwrap();
-    stores.generations.swap(&scope, Some(2), 1, SwapKind::Bind, None, &signed).await.unwrap();
+    bind_second_then_first(stores, &scope).await;
     bound.try_into().unwrap()
+}
+
+async fn bind_second_then_first(stores: &Stores, scope: &PolicyScope) {
+    let signed = signed(stores.clock.now());
+    stores.generations.swap(scope, None, 2, SwapKind::Bind, None, &signed).await.unwrap();
+    stores.generations.swap(scope, Some(2), 1, SwapKind::Bind, None, &signed).await.unwrap();
 }

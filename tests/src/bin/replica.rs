@@ -3,6 +3,8 @@
 //! `replica --bug NAME -- ARGUMENTS` serves as `rtmanager ARGUMENTS serve` does; NAME is one of [`Bug`]'s, or `none`.
 //! `replica --stop-before-change ...` stops itself, as by SIGSTOP, before its first change of a record.
 
+#![recursion_limit = "256"]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
