@@ -21,6 +21,7 @@ need_package() { # for packages whose files move between releases
 }
 
 need cc gcc
+need /usr/include/stdlib.h libc6-dev # what its programs begin with, which gcc only recommends
 if [ "${1:-build}" = test ]; then
     need dockerd docker.io        # the real engine that the tests start for themselves
     need podman podman            # the other one
