@@ -27,6 +27,7 @@ if [ "${1:-build}" = test ]; then
     need podman podman            # the other one
     need runc runc                # what it runs containers with
     need busybox busybox-static   # what the tests' containers run
+    need /bin/kill procps         # the program, not the shell: ends servers that the tests started
     need curl curl                # asks hosts for cleanups, as a platform does
     need docker-registry docker-registry # where policies are pushed to and pulled from
     need /etc/ssl/certs/ca-certificates.crt ca-certificates # without any, no registry is asked
