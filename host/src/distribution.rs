@@ -10,12 +10,15 @@
 
 mod connection;
 mod credentials;
+mod digest;
 mod error;
 mod layout;
+mod login;
 mod pull;
 mod push;
 mod reference;
 mod signatures;
+mod wire;
 
 pub use connection::RegistryOptions;
 pub use credentials::{Credentials, CredentialsError};

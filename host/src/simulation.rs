@@ -28,6 +28,7 @@ mod actor;
 mod clock;
 mod conduct;
 mod deeds;
+mod deep_stack;
 mod dice;
 mod exhaustive;
 mod fault;
@@ -53,6 +54,7 @@ mod versions;
 mod witness;
 
 pub(crate) use clock::VirtualClock;
+pub(crate) use deep_stack::on_a_deep_stack;
 pub use fault::Fault;
 pub use gate::{GateError, GateReport};
 pub use history::PlayError;

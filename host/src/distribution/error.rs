@@ -1,6 +1,5 @@
 //! Why a policy could not be pushed or pulled.
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,10 +144,10 @@ impl DistributionError {
                 Self::of_status(reference, known, &envelope.to_string())
             }
             Oci::DigestError(error) => Self::of_digest(registry, error),
-            Oci::IoError(error) => Self::of_stream(registry, error),
+            Oci::IoError(error) => Self::Unreachable { registry, source: Box::new(error) },
             Oci::RequestError(error) => match error.status() {
                 Some(status) => Self::of_status(reference, status.as_u16(), "no reason"),
-                None => Self::Unreachable { registry, source: Box::new(error) },
+                None => Self::of_request(registry, error),
             },
             error @ (Oci::ManifestParsingError(_)
             | Oci::VersionedParsingError(_)
@@ -159,6 +158,12 @@ impl DistributionError {
             }
             error => Self::Protocol { registry, source: Box::new(error) },
         }
+    }
+
+    /// No answer, or half of one. The address is left out: a registry may have sent us to one as long as it likes.
+    pub(super) fn of_request(registry: String, error: reqwest::Error) -> Self {
+        let source = Box::new(error.without_url());
+        if source.is_builder() { Self::Protocol { registry, source } } else { Self::Unreachable { registry, source } }
     }
 
     fn of_status(reference: &oci_client::Reference, status: u16, said: &str) -> Self {
@@ -174,14 +179,6 @@ impl DistributionError {
         match error {
             DigestError::VerificationError { expected, actual } => Self::Digest { expected, found: actual },
             error => Self::Protocol { registry, source: Box::new(error) },
-        }
-    }
-
-    /// A blob's stream ends in an error if its digest is another.
-    pub(super) fn of_stream(registry: String, error: io::Error) -> Self {
-        match error.downcast::<DigestError>() {
-            Ok(error) => Self::of_digest(registry, error),
-            Err(error) => Self::Unreachable { registry, source: Box::new(error) },
         }
     }
 }

@@ -9,6 +9,10 @@ use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::{Artifact, DistributionError};
+use crate::model::bounded_text;
+
+/// Of what a manifest says, this much is shown.
+const SHOWN: usize = 200;
 
 pub(super) const CONFIG: &str = "application/vnd.wasm.config.v0+json";
 pub(super) const COMPONENT: &str = "application/wasm";
@@ -38,15 +42,16 @@ pub(super) fn of(artifact: &Artifact) -> Result<(OciImageManifest, Vec<u8>), Dis
 
 /// The one layer of a policy's manifest, or what the manifest is instead.
 pub(super) fn component(manifest: &OciImageManifest) -> Result<&OciDescriptor, String> {
+    let shown = |media_type| bounded_text(media_type, SHOWN);
     let config = &manifest.config.media_type;
     if config != CONFIG {
-        return Err(format!("its configuration is {config:?}, not {CONFIG:?}"));
+        return Err(format!("its configuration is {:?}, not {CONFIG:?}", shown(config)));
     }
     let [layer] = manifest.layers.as_slice() else {
         return Err(format!("it has {} layers, not one", manifest.layers.len()));
     };
     if layer.media_type != COMPONENT {
-        return Err(format!("its layer is {:?}, not {COMPONENT:?}", layer.media_type));
+        return Err(format!("its layer is {:?}, not {COMPONENT:?}", shown(&layer.media_type)));
     }
     // A layer may name other places to fetch it from; nobody is to be sent to those.
     if layer.urls.is_some() {

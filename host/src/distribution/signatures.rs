@@ -1,11 +1,14 @@
 //! Signatures beside a policy: manifests that refer to its own.
 
+use oci_client::Reference;
+use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{
     ImageIndexEntry, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageIndex, OciImageManifest,
 };
 use serde::Serialize;
 
 use super::connection::Connection;
+use super::digest::Named;
 use super::{DistributionError, layout};
 use crate::signing::Envelope;
 
@@ -65,8 +68,16 @@ impl Connection<'_> {
     }
 
     async fn referrers(&self, subject: &str) -> Result<OciImageIndex, DistributionError> {
-        let subject = self.reference.clone_with_digest(subject.to_owned());
-        self.client.pull_referrers(&subject, None).await.map_err(|error| self.explained(error))
+        let reference = self.reference.clone_with_digest(subject.to_owned());
+        let listed = self.get(&reference, &format!("referrers/{subject}")).await?;
+        if listed.status.as_u16() != 404 {
+            return index(&reference, &listed.granted(&reference)?.body);
+        }
+        let tagged = self.get(&reference, &format!("manifests/{}", subject.replace(':', "-"))).await?;
+        if tagged.is_refusal() {
+            return Ok(EMPTY_INDEX);
+        }
+        index(&reference, &tagged.granted(&reference)?.body)
     }
 
     /// The envelopes that are attached to a manifest. Whether they are worth anything is not looked at.
@@ -85,6 +96,10 @@ impl Connection<'_> {
     }
 
     async fn envelope(&self, entry: &ImageIndexEntry) -> Result<Envelope, DistributionError> {
+        if Named::parse(&entry.digest).is_none() {
+            let found = "a signature is named by no digest".to_owned();
+            return Err(DistributionError::NotAPolicy { reference: self.reference.to_string(), found });
+        }
         let reference = self.reference.clone_with_digest(entry.digest.clone());
         let (manifest, _) = self.manifest(&reference).await?;
         let layer = match manifest.layers.as_slice() {
@@ -98,6 +113,23 @@ impl Connection<'_> {
         let json = self.blob("a signature", layer, longest, &mut |_, _| {}).await?;
         Ok(Envelope::parse(&json)?)
     }
+}
+
+/// What refers to a manifest of which nobody says so.
+const EMPTY_INDEX: OciImageIndex = OciImageIndex {
+    schema_version: 2,
+    media_type: None,
+    artifact_type: None,
+    annotations: None,
+    manifests: Vec::new(),
+};
+
+/// A list of manifests.
+fn index(reference: &Reference, body: &[u8]) -> Result<OciImageIndex, DistributionError> {
+    let parsed = serde_json::from_slice(body);
+    parsed.map_err(|error| {
+        DistributionError::of(reference, OciDistributionError::ManifestParsingError(error.to_string()))
+    })
 }
 
 /// Manifests are texts and numbers only, which can always be written.

@@ -9,7 +9,8 @@ use super::form;
 use super::story::{Act, At, Deed, Fault, Meanwhile, Nth, Play, Scenario, Step, Story};
 use super::tree::{Node, nearest, parse};
 use super::words::{BACKENDS, DeedKind, What, backend, crossing};
-use crate::model::{GameId, LimitOverrides, Timestamp};
+use crate::config::show_span;
+use crate::model::{GameId, LimitOverrides, Timestamp, bounded_text};
 use crate::session::Crossing;
 use crate::simulation::Plan;
 
@@ -21,6 +22,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 const RETENTION_DAYS: u32 = 30;
 /// A world of a scenario is small, and its story short.
 const MOST: usize = 1_000;
+/// No retention is near it, and no clock of a scenario's world ends before it.
+const LONGEST_SPAN: Duration = Duration::from_secs(36_500 * 86_400);
+/// Of what is wrong, so many characters are told: it may quote the file. Its end says what would be right.
+const TOLD: (usize, usize) = (150, 700);
 
 /// Why a text is no file of scenarios.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +50,8 @@ pub fn read(text: &str) -> Result<Vec<Scenario>, Invalid> {
         let path: Vec<_> = flaw.path.iter().rev().map(String::as_str).collect();
         invalid(text, flaw.at, path.join("."), flaw.what.clone())
     })?;
-    let reader = Reader { text, root };
+    let lines = text.match_indices('\n').map(|(at, _)| at).collect();
+    let reader = Reader { lines, root };
     if file.scenario.is_empty() {
         return Err(reader.wrong("", "there is no [[scenario]] in it"));
     }
@@ -64,17 +70,36 @@ pub fn read(text: &str) -> Result<Vec<Scenario>, Invalid> {
 
 fn invalid(text: &str, at: Option<usize>, key: String, what: String) -> Invalid {
     let before = text.get(..at.unwrap_or(0)).unwrap_or(text);
-    Invalid { line: before.matches('\n').count().saturating_add(1), key, what }
+    Invalid::new(before.matches('\n').count().saturating_add(1), &key, &what)
 }
 
-struct Reader<'t> {
-    text: &'t str,
+impl Invalid {
+    fn new(line: usize, key: &str, what: &str) -> Self {
+        Self { line, key: shortened(key), what: shortened(what) }
+    }
+}
+
+/// Without its middle, if it is too long to be told.
+fn shortened(text: &str) -> String {
+    let (first, last) = TOLD;
+    let cut = text.chars().count().saturating_sub(first.saturating_add(last));
+    if cut == 0 {
+        return bounded_text(text, usize::MAX);
+    }
+    let beginning: String = text.chars().take(first).collect();
+    let end: String = text.chars().skip(first.saturating_add(cut)).collect();
+    bounded_text(&format!("{beginning} … {end}"), usize::MAX)
+}
+
+struct Reader {
+    /// Where each line ends, since the place of every step is looked up.
+    lines: Vec<usize>,
     root: Node,
 }
 
 type Read<T> = Result<T, Invalid>;
 
-impl Reader<'_> {
+impl Reader {
     fn at(&self, place: &str) -> Option<usize> {
         let keys: Vec<_> = place.split('.').filter(|key| !key.is_empty()).collect();
         // What is not there has its place where it should be.
@@ -82,7 +107,7 @@ impl Reader<'_> {
     }
 
     fn wrong(&self, place: &str, what: &str) -> Invalid {
-        invalid(self.text, self.at(place), place.to_owned(), what.to_owned())
+        Invalid::new(self.line(place), place, what)
     }
 
     fn require(&self, holds: bool, place: &str, what: impl FnOnce() -> String) -> Read<()> {
@@ -90,7 +115,8 @@ impl Reader<'_> {
     }
 
     fn line(&self, place: &str) -> usize {
-        invalid(self.text, self.at(place), String::new(), String::new()).line
+        let at = self.at(place).unwrap_or(0);
+        self.lines.partition_point(|end| *end < at).saturating_add(1)
     }
 
     fn scenario(&self, place: &str, form: form::Scenario) -> Read<Scenario> {
@@ -209,7 +235,14 @@ impl Reader<'_> {
             let game = self.known(&format!("{place}.game"), game, games)?;
             return self.deed(place, Deed { game, kind, status: form.status.clone(), tenant }).map(Act::Deed);
         }
-        Ok(form.advance.map_or(Act::Recover, |span| Act::Advance(span.0)))
+        let Some(span) = form.advance else { return Ok(Act::Recover) };
+        self.passes(&format!("{place}.advance"), span.0, LONGEST_SPAN)?;
+        Ok(Act::Advance(span.0))
+    }
+
+    /// Time that passes in the scenario's world, or by which a clock is set.
+    fn passes(&self, place: &str, span: Duration, longest: Duration) -> Read<()> {
+        self.require(span <= longest, place, || format!("is {}; the most is {}", show_span(span), show_span(longest)))
     }
 
     /// One thing happens in a step, and nothing is said of another.
@@ -220,7 +253,7 @@ impl Reader<'_> {
             ("cleanup", form.cleanup.is_some()),
             ("advance", form.advance.is_some()),
             ("deed", form.deed.is_some()),
-            ("recover", form.recover == Some(true)),
+            ("recover", form.recover.is_some()),
         ];
         let said: Vec<_> = kinds.iter().filter(|(_, said)| *said).map(|(key, _)| *key).collect();
         let all = "review, sweep, cleanup, advance, deed and recover";
@@ -228,6 +261,8 @@ impl Reader<'_> {
             [] => format!("nothing happens in this step: say one of {all}"),
             several => format!("says {}: one of {all} makes a step", several.join(" and ")),
         })?;
+        let recovers = form.recover.unwrap_or(true);
+        self.require(recovers, &format!("{place}.recover"), || "is true, or is not there".to_owned())?;
         for (key, of, is_there) in [
             ("game", "deed", form.game.is_some()),
             ("status", "deed", form.status.is_some()),
@@ -273,6 +308,8 @@ impl Reader<'_> {
             true => format!("is missing: by how much is the {}?", what.as_str()),
             false => "belongs to `clock-jump` and `pause`".to_owned(),
         })?;
+        let by = Duration::from_millis(form.by.map_or(0, |by| by.0.unsigned_abs()));
+        self.passes(&key, by, if what == What::Pause { DAY } else { LONGEST_SPAN })?;
         let backwards = what == What::Pause && form.by.is_some_and(|by| by.0 < 0);
         self.require(!backwards, &key, || "a pause is not backwards".to_owned())?;
         let nth = match (form.every.unwrap_or(false), form.nth) {

@@ -13,6 +13,8 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use toml_edit::{ImDocument, Item, Table, TableLike};
 
+use crate::simulation::on_a_deep_stack;
+
 /// A value, and the byte of the text at which it begins.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -47,41 +49,61 @@ pub(super) struct Flaw {
     pub(super) path: Vec<String>,
 }
 
+/// No scenario has tables or lists in one another to this depth.
+const DEEPEST: usize = 16;
+
 /// Reads a document. The error is TOML's own, with the byte at which it stands.
 pub(super) fn parse(text: &str) -> Result<Node, Flaw> {
-    let document = ImDocument::parse(text).map_err(|error| Flaw {
-        what: error.message().trim_end_matches('\n').replace('\n', ", "),
-        at: Some(error.span().map_or(0, |span| span.start)),
-        path: Vec::new(),
+    on_a_deep_stack(|| document(text)).map_err(|error| Flaw::new(error.to_string()))?
+}
+
+fn document(text: &str) -> Result<Node, Flaw> {
+    let document = ImDocument::parse(text).map_err(|error| {
+        let what = error.message().trim_end_matches('\n').replace('\n', ", ");
+        // Of some it knows only where they are.
+        let what = if what.is_empty() { "is no TOML: look at what stands here, and before".to_owned() } else { what };
+        Flaw { what, at: Some(error.span().map_or(0, |span| span.start)), path: Vec::new() }
     })?;
-    Ok(of_table(document.as_table(), 0))
+    of_table(document.as_table(), 0, 0)
 }
 
-fn of_table(table: &Table, at: usize) -> Node {
-    of_pairs(table, table.span().map_or(at, |span| span.start))
+fn of_table(table: &Table, at: usize, depth: usize) -> Result<Node, Flaw> {
+    of_pairs(table, table.span().map_or(at, |span| span.start), depth)
 }
 
-fn of_pairs(table: &dyn TableLike, at: usize) -> Node {
+fn of_pairs(table: &dyn TableLike, at: usize, depth: usize) -> Result<Node, Flaw> {
     let pairs = table.iter().map(|(name, item)| {
         let found = table.key(name).and_then(toml_edit::Key::span).map_or(at, |span| span.start);
-        (Name { text: name.to_owned(), at: found }, of_item(item, found))
+        Ok((Name { text: name.to_owned(), at: found }, of_item(item, found, deeper(found, depth)?)?))
     });
-    Node { at, value: Value::Table(pairs.collect()) }
+    Ok(Node { at, value: Value::Table(pairs.collect::<Result<_, Flaw>>()?) })
 }
 
-fn of_item(item: &Item, at: usize) -> Node {
+fn of_list(items: impl Iterator<Item = Result<Node, Flaw>>, at: usize) -> Result<Node, Flaw> {
+    Ok(Node { at, value: Value::List(items.collect::<Result<_, Flaw>>()?) })
+}
+
+fn deeper(at: usize, depth: usize) -> Result<usize, Flaw> {
+    if depth < DEEPEST {
+        return Ok(depth.saturating_add(1));
+    }
+    let what = format!("is more than {DEEPEST} levels deep, which nothing in a scenario is");
+    Err(Flaw { what, at: Some(at), path: Vec::new() })
+}
+
+fn of_item(item: &Item, at: usize, depth: usize) -> Result<Node, Flaw> {
     match item {
-        Item::None => Node { at, value: Value::Table(Vec::new()) },
-        Item::Value(value) => of_value(value, at),
-        Item::Table(table) => of_table(table, at),
+        Item::None => Ok(Node { at, value: Value::Table(Vec::new()) }),
+        Item::Value(value) => of_value(value, at, depth),
+        Item::Table(table) => of_table(table, at, depth),
         Item::ArrayOfTables(tables) => {
-            let tables = tables.iter().map(|table| of_table(table, at));
-            Node { at, value: Value::List(tables.collect()) }
+            let depth = deeper(at, depth)?;
+            of_list(tables.iter().map(|table| of_table(table, at, depth)), at)
         }
     }
 }
 
-fn of_value(value: &toml_edit::Value, at: usize) -> Node {
+fn of_value(value: &toml_edit::Value, at: usize, depth: usize) -> Result<Node, Flaw> {
     let at = value.span().map_or(at, |span| span.start);
     let read = match value {
         toml_edit::Value::String(text) => Value::Text(text.value().clone()),
@@ -89,10 +111,13 @@ fn of_value(value: &toml_edit::Value, at: usize) -> Node {
         toml_edit::Value::Float(number) => Value::Float(*number.value()),
         toml_edit::Value::Boolean(truth) => Value::Truth(*truth.value()),
         toml_edit::Value::Datetime(time) => Value::Text(time.value().to_string()),
-        toml_edit::Value::Array(items) => Value::List(items.iter().map(|item| of_value(item, at)).collect()),
-        toml_edit::Value::InlineTable(table) => return of_pairs(table, at),
+        toml_edit::Value::Array(items) => {
+            let depth = deeper(at, depth)?;
+            return of_list(items.iter().map(|item| of_value(item, at, depth)), at);
+        }
+        toml_edit::Value::InlineTable(table) => return of_pairs(table, at, depth),
     };
-    Node { at, value: read }
+    Ok(Node { at, value: read })
 }
 
 impl Node {
@@ -176,9 +201,13 @@ fn plain(expected: &dyn Expected) -> String {
     }
 }
 
+/// No word that is known is as long, and likeness takes time that grows with both.
+const LONGEST_WORD: usize = 300;
+
 /// What somebody may have meant, or all that there is.
 pub(super) fn nearest(given: &str, known: &[&str]) -> String {
-    let near = known.iter().map(|name| (strsim::jaro_winkler(given, name), *name));
+    let given: String = given.chars().take(LONGEST_WORD).collect();
+    let near = known.iter().map(|name| (strsim::jaro_winkler(&given, name), *name));
     match near.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
         Some((likeness, name)) if likeness > 0.8 => format!("did you mean `{name}`?"),
         Some(_) => format!("known are {}", known.join(", ")),

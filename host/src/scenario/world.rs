@@ -113,11 +113,14 @@ impl World {
 
     /// Another operation takes the game's lease and keeps it, until somebody takes it away.
     async fn lease_to_another(&self, game: &GameId) -> Result<(), SetupError> {
-        let (leases, game) = (self.store.leases(self.clock.clone()), game.clone());
+        let (store, leases, game) = (self.store.clone(), self.store.leases(self.clock.clone()), game.clone());
         let (token, ttl) = (LeaseToken::from_bytes([9; 32]), LeaseOptions::default().ttl);
         leases.try_acquire(&game, &token, ttl).await?;
         tokio::spawn(async move {
-            while leases.renew(&game, &token, ttl).await.unwrap_or_default() {
+            // When time passes in a leap it comes too late, and nobody has been there in the meantime.
+            while store.lease(&game).is_some_and(|(holder, _)| holder == token) {
+                leases.try_acquire(&game, &token, ttl).await.unwrap_or_default();
+                leases.renew(&game, &token, ttl).await.unwrap_or_default();
                 tokio::time::sleep(RENEWAL).await;
             }
         });

@@ -8,8 +8,13 @@ use figment::providers::{Format as _, Toml};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::deep_stack::on_a_deep_stack;
 use super::plan::Plan;
 use super::scenario::InvalidScenario;
+use crate::model::bounded_text;
+
+/// Of what is wrong, this much is told: it may quote the file.
+const TOLD: usize = 500;
 
 /// A plan, and the settings that go with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +41,8 @@ struct Scenario {
 impl Kept {
     /// Reads the first plan of a scenario file.
     pub fn from_toml(text: &str) -> Result<Self, InvalidScenario> {
-        let file: File = Figment::from(Toml::string(text))
-            .extract()
-            .map_err(|error| InvalidScenario::Toml { place: error.path.join("."), what: error.kind.to_string() })?;
+        let unread = |what| InvalidScenario::Toml { place: String::new(), what };
+        let file = on_a_deep_stack(|| file(text)).map_err(|error| unread(error.to_string()))??;
         let mut plans = file
             .scenario
             .into_iter()
@@ -70,6 +74,14 @@ impl Kept {
         }
         text
     }
+}
+
+fn file(text: &str) -> Result<File, InvalidScenario> {
+    let read = Figment::from(Toml::string(text)).extract();
+    read.map_err(|error| InvalidScenario::Toml {
+        place: bounded_text(&error.path.join("."), TOLD),
+        what: bounded_text(&error.kind.to_string(), TOLD),
+    })
 }
 
 /// An item a line.

@@ -4,40 +4,11 @@ use rtmanager::scenario::{self, SCHEMA, Suite};
 use serde_json::Value;
 
 use super::files::wrong;
-use super::validation::fault;
+use super::validation::{as_json, fault};
 
 fn is_valid(document: &Value) -> Result<(), String> {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     fault(&schema, &schema, document, "").map_or(Ok(()), Err)
-}
-
-/// A file as editors see it. None if it is no TOML at all.
-fn as_json(text: &str) -> Option<Value> {
-    fn value(item: &toml_edit::Value) -> Value {
-        match item {
-            toml_edit::Value::String(text) => text.value().as_str().into(),
-            toml_edit::Value::Integer(number) => (*number.value()).into(),
-            toml_edit::Value::Float(number) => (*number.value()).into(),
-            toml_edit::Value::Boolean(truth) => (*truth.value()).into(),
-            toml_edit::Value::Datetime(time) => time.value().to_string().into(),
-            toml_edit::Value::Array(items) => items.iter().map(value).collect(),
-            toml_edit::Value::InlineTable(table) => {
-                table.iter().map(|(name, item)| (name.to_owned(), value(item))).collect()
-            }
-        }
-    }
-    fn item(found: &toml_edit::Item) -> Value {
-        match found {
-            toml_edit::Item::None => Value::Null,
-            toml_edit::Item::Value(found) => value(found),
-            toml_edit::Item::Table(found) => table(found),
-            toml_edit::Item::ArrayOfTables(found) => found.iter().map(table).collect(),
-        }
-    }
-    fn table(found: &toml_edit::Table) -> Value {
-        found.iter().map(|(name, found)| (name.to_owned(), item(found))).collect()
-    }
-    Some(table(toml_edit::ImDocument::parse(text).ok()?.as_table()))
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{Read, Reader};
 use crate::model::{Author, ErrorCode};
 use crate::session::Rule;
 
-impl Reader<'_> {
+impl Reader {
     /// What is expected could come true, as far as can be told.
     pub(super) fn expect(&self, place: &str, expect: &form::Expect, act: &Act) -> Read<()> {
         self.names(place, expect)?;
