@@ -13,13 +13,15 @@
     reason = "test code"
 )]
 
+use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::TestRunner;
 use rtmanager::runtime::{DEFAULT_POLICY, Policy};
-use rtmanager::scenario::{self, Invalid, SCHEMA, Suite, Tester};
+use rtmanager::scenario::{self, Invalid, SCHEMA, Scenario, ScenarioReport, Suite, Tester};
 use rtmanager::simulation::Simulator;
 use rtmanager_tests::seeded::{fuzz_cases, seeded};
 use serde_json::{Value, json};
@@ -67,7 +69,14 @@ static CORPUS: LazyLock<Vec<Value>> = LazyLock::new(|| {
         steps = [{ id = 0, at_ms = 5, cleanup = { replica = 0, game = 0, source = \"cli\" } }, \
         { id = 1, at_ms = 9, deed = { game = 0, deed = \"stop\" } }]\n\
         faults = [{ step = 0, call = 3, fault = \"lose_reply\" }, { step = 0, call = 1, fault = { meanwhile = \"hold\" } }]";
-    let texts = Suite::ALL.iter().map(|suite| suite.text()).chain(templates).chain([plan, plan, plan]);
+    let limited = "[[scenario]]\nname = \"limited\"\n[scenario.limits]\nmemory_bytes = \"4194304\"\nguest_time = \"1s\"\n\
+        run_time = \"10s\"\ncalls = 9\nbytes_per_run = 900\nlog_lines = 3\n[[scenario.runtime]]\ngame = \"g\"\n\
+        [[scenario.step]]\ncleanup = \"g\"\n";
+    let texts = Suite::ALL
+        .iter()
+        .map(|suite| suite.text())
+        .chain(templates)
+        .chain([plan, plan, plan, limited, limited, limited]);
     let scenarios = texts.map(|text| as_json(text).unwrap()["scenario"].as_array().unwrap().clone());
     scenarios.flatten().collect()
 });
@@ -92,42 +101,65 @@ fn is_told(text: &str, invalid: &Invalid) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(config(2_000, 81))]
+/// How many files came to what.
+#[derive(Debug, Default)]
+struct Reached {
+    refused: u32,
+    taken: u32,
+    played: u32,
+}
 
-    #[test]
-    fn a_file_is_refused_with_its_place_or_else_played_always_to_the_same_end(
-        document in documents(), changes in changes(), edits in proptest::option::weighted(0.3, edits()), played in 0..8u32,
-    ) {
+/// One file: it is refused as it should be, or taken as it should be and, if that is asked, played.
+fn one_file(text: &str, plays: bool, reached: &mut Reached) -> Result<(), TestCaseError> {
+    let began = Instant::now();
+    let read = scenario::read(text);
+    prop_assert!(began.elapsed() < READ, "{:?}", began.elapsed());
+    let scenarios = match read {
+        Ok(scenarios) => scenarios,
+        Err(invalid) => {
+            reached.refused += 1;
+            is_told(text, &invalid)?;
+            prop_assert_eq!(scenario::read(text).map(|_| ()).unwrap_err(), invalid);
+            return Ok(());
+        }
+    };
+    reached.taken += 1;
+    prop_assert_eq!(format!("{:?}", scenario::read(text).unwrap()), format!("{scenarios:?}"));
+    let refused = fault(&SCHEMA_READ, &SCHEMA_READ, &as_json(text).unwrap(), "");
+    prop_assert_eq!(refused, None, "the schema refuses what is taken: {}", text);
+    if plays {
+        reached.played += 1;
+        let began = Instant::now();
+        let first = ends(&scenarios);
+        prop_assert!(began.elapsed() < PLAYED, "{:?}: {}", began.elapsed(), text);
+        prop_assert!(first.iter().all(Result::is_ok), "{:?}: {}", first, text);
+        prop_assert_eq!(ends(&scenarios), first, "{}", text);
+    }
+    Ok(())
+}
+
+/// What all scenarios come to, without the time that it took.
+fn ends(scenarios: &[Scenario]) -> Vec<Result<String, String>> {
+    let end = |scenario| match TESTER.test("here.toml", scenario) {
+        Ok(report) => Ok(format!("{:?}", ScenarioReport { took_ms: 0.0, ..report })),
+        Err(error) => Err(format!("{error:?}")),
+    };
+    scenarios.iter().map(end).collect()
+}
+
+#[test]
+fn a_file_is_refused_with_its_place_or_else_played_always_to_the_same_end() {
+    let files = (documents(), changes(), proptest::option::weighted(0.3, edits()), 0..8u32);
+    let reached = RefCell::new(Reached::default());
+    let searched = TestRunner::new(config(2_000, 81)).run(&files, |(document, changes, edits, played)| {
         let text = toml(&changed(document, &changes));
         let bytes = edits.map_or(text.clone().into_bytes(), |edits| edited(text.as_bytes(), &edits));
-        let text = String::from_utf8_lossy(&bytes);
-        let began = Instant::now();
-        let read = scenario::read(&text);
-        prop_assert!(began.elapsed() < READ, "{:?}", began.elapsed());
-        let scenarios = match read {
-            Ok(scenarios) => scenarios,
-            Err(invalid) => {
-                is_told(&text, &invalid)?;
-                prop_assert_eq!(scenario::read(&text).map(|_| ()).unwrap_err(), invalid);
-                return Ok(());
-            }
-        };
-        prop_assert_eq!(format!("{:?}", scenario::read(&text).unwrap()), format!("{scenarios:?}"));
-        let refused = fault(&SCHEMA_READ, &SCHEMA_READ, &as_json(&text).unwrap(), "");
-        prop_assert_eq!(refused, None, "the schema refuses what is taken: {}", text);
-        if played == 0 {
-            let began = Instant::now();
-            let ends = || scenarios.iter().map(|scenario| TESTER.test("here.toml", scenario).map(|mut report| {
-                report.took_ms = 0.0;
-                format!("{report:?}")
-            }).map_err(|error| format!("{error:?}"))).collect::<Vec<_>>();
-            let first = ends();
-            prop_assert!(began.elapsed() < PLAYED, "{:?}: {}", began.elapsed(), text);
-            prop_assert!(first.iter().all(Result::is_ok), "{:?}: {}", first, text);
-            prop_assert_eq!(ends(), first, "{}", text);
-        }
-    }
+        one_file(&String::from_utf8_lossy(&bytes), played == 0, &mut reached.borrow_mut())
+    });
+    searched.unwrap_or_else(|found| panic!("{found}"));
+    let reached = reached.into_inner();
+    println!("{reached:?}");
+    assert!(reached.refused > 0 && reached.played > 0, "{reached:?} tells nothing");
 }
 
 /// As long as a file may be, of one thing again and again.

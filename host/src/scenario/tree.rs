@@ -236,9 +236,9 @@ impl<'de> Deserializer<'de> for &'de Node {
     /// TOML's numbers end at 2^63; a larger one is written as its digits.
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Flaw> {
         match &self.value {
-            Value::Text(text) => match text.parse() {
-                Ok(number) => visitor.visit_u64(number),
-                Err(_) => Err(Flaw::invalid_type(self.unexpected(), &visitor)),
+            Value::Text(text) => match whole(text) {
+                Some(number) => visitor.visit_u64(number),
+                None => Err(Flaw::invalid_type(self.unexpected(), &visitor)),
             },
             _ => self.deserialize_any(visitor),
         }
@@ -265,6 +265,12 @@ impl<'de> Deserializer<'de> for &'de Node {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map struct identifier ignored_any
     }
+}
+
+/// Digits and nothing else.
+fn whole(text: &str) -> Option<u64> {
+    let is_plain = text.len() <= 20 && text.bytes().all(|digit| digit.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }
 
 struct Items<'de> {
