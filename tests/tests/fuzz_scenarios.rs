@@ -22,7 +22,7 @@ use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
 use rtmanager::runtime::{DEFAULT_POLICY, Policy};
 use rtmanager::scenario::{self, Invalid, SCHEMA, Scenario, ScenarioReport, Suite, Tester};
-use rtmanager::simulation::Simulator;
+use rtmanager::simulation::{Kept, Simulator};
 use rtmanager_tests::seeded::{fuzz_cases, seeded};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -217,6 +217,9 @@ fn files_as_long_and_as_deep_as_can_be_are_read_within_bounds() {
             }
             Err(invalid) => is_told(&text, &invalid).unwrap_or_else(|wrong| panic!("{what}: {wrong}")),
         }
+        // As `policy simulate` reads a history in such a file.
+        let told = Kept::from_toml(&text).unwrap_err().to_string();
+        assert!(told.len() <= LONGEST_REFUSAL && began.elapsed() < READ, "{what}: {:.300}", told);
     }
 }
 

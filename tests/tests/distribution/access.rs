@@ -83,6 +83,12 @@ async fn a_registry_that_wants_tokens_is_given_one_and_the_password_goes_nowhere
     let through: PolicyReference = tag.to_string().replace(registry.address(), gate.address()).parse().unwrap();
     let found = pulled(&through, &RegistryOptions { credentials, ..options() }).await.unwrap();
     assert_eq!(found.envelopes, artifact("1.4.0", &[1]).envelopes);
+    // A token for pushing is got and given likewise.
+    let newer: PolicyReference = through.to_string().replace(":1.4.0", ":1.5.0").parse().unwrap();
+    let credentials = Credentials::from_password_file(USER, &file).unwrap();
+    push(&newer, &artifact("1.5.0", &[2]), &RegistryOptions { credentials, ..options() }, &mut |_, _| {})
+        .await
+        .unwrap();
     assert_eq!(gate.places_told_the_password(), ["/token"]);
     let refused = pulled(&through, &options()).await.unwrap_err();
     assert!(matches!(refused, DistributionError::Unauthorised { .. }), "{refused:?}");
