@@ -153,6 +153,8 @@ fn what_cannot_be_tested_ends_with_its_own_status() {
     let file = |name: &str, text: &str| std::fs::write(desk.directory.path().join(name), text).unwrap();
     file("misspelt.toml", &KEEP.replace("outcome =", "outcme ="));
     file("no.wasm", "no component");
+    file("long.toml", &"#".repeat((1 << 20) + 1));
+    std::fs::write(desk.directory.path().join("bytes.toml"), b"name = \"\xff\"").unwrap();
     std::fs::create_dir(desk.directory.path().join("empty")).unwrap();
     for (arguments, status, told) in [
         (
@@ -161,6 +163,8 @@ fn what_cannot_be_tested_ends_with_its_own_status() {
             "misspelt.toml: line 26: scenario.1.step.0.expect.outcme: there is no key `outcme`; did you mean `outcome`?",
         ),
         (&["test", "default.wasm", "none.toml"], 2, "none.toml"),
+        (&["test", "default.wasm", "long.toml"], 2, "long.toml is larger than 1048576 bytes"),
+        (&["test", "default.wasm", "bytes.toml"], 2, "bytes.toml: is not UTF-8"),
         (&["test", "default.wasm", "empty"], 2, "there is no *.toml in empty"),
         (
             &["test", "default.wasm", "--filter", "nothing like it"],
