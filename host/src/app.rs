@@ -39,7 +39,7 @@ mod stores;
 pub use measuring::Measurable;
 use policies::nobodys_ports;
 pub use policies::{Rejection, check_component, policies};
-pub use rehearsal::{Rehearsal, RehearsalError, Rehearsed};
+pub use rehearsal::{Rehearsal, RehearsalError, RehearsalTerms, Rehearsed, SettingOrigin};
 pub use scratch::scratch_stores;
 pub use simulations::simulator;
 pub use stores::{Error as StoresError, Stores};

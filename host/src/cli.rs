@@ -389,8 +389,11 @@ impl Error {
             Self::Rehearsal(app::RehearsalError::Store(error)) if error.is_retryable() => 3,
             Self::Rehearsal(app::RehearsalError::App(app::Error::Stores(error))) if error.is_of_configuration() => 5,
             Self::Rehearsal(app::RehearsalError::App(app::Error::Stores(_))) => 3,
+            Self::Rehearsal(app::RehearsalError::Unfit { source, .. }) if source.is_of_host() => 3,
             Self::Rehearsal(
-                app::RehearsalError::NotOffered { .. } | app::RehearsalError::App(app::Error::Policy { .. }),
+                app::RehearsalError::NotOffered { .. }
+                | app::RehearsalError::Unfit { .. }
+                | app::RehearsalError::App(app::Error::Policy { .. }),
             ) => 4,
             Self::Refused(_) => 4,
             Self::Config(_)

@@ -425,11 +425,24 @@ fn shown(session: &Session, live: &Outline, fault: Option<&Fault>) -> Shown {
     }
 }
 
+/// Whoever reads the log is not to take a dry run for a cleanup.
+fn tell_dry_run(session: &Session, settled: &Settled) {
+    let run = session.run();
+    tracing::info!(
+        run_id = %run.run_id, game_id = %run.request.game_id, dry_run = true, would_end = settled.outcome.as_str(),
+        error_code = settled.error_code.as_ref().map(ErrorCode::as_str), error_message = settled.message.as_deref(),
+        policy_digest = %run.policy.digest, "a dry run ended; nothing was changed"
+    );
+}
+
 fn report(metrics: &Metrics, session: &Session, settled: &Settled) {
     let run = session.run();
     metrics.cleanup_finished(settled.outcome, OpSource::from_text(&run.request.op_source), settled.error_code.as_ref());
     if let Some(fault) = &settled.fault {
         metrics.policy_fault(&fault.code);
+    }
+    if session.is_dry_run() {
+        return tell_dry_run(session, settled);
     }
     let (container_id, _) = session.subject();
     let container_id = container_id.as_ref().map(ContainerId::as_str);

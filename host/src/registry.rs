@@ -93,9 +93,9 @@ impl Assignment {
 
 impl Registry {
     /// Tenants without a binding of their own get `fallback`. Knows no store.
-    pub fn new(fallback: Binding, tenants: impl IntoIterator<Item = (TenantId, Binding)>) -> Self {
+    pub fn new(fallback: impl Into<Arc<Binding>>, tenants: impl IntoIterator<Item = (TenantId, Binding)>) -> Self {
         let tenants = tenants.into_iter().map(|(tenant, binding)| (tenant, Arc::new(binding))).collect();
-        Self { fallback: Arc::new(fallback), tenants, stored: ArcSwap::default(), tally: Tally::default() }
+        Self { fallback: fallback.into(), tenants, stored: ArcSwap::default(), tally: Tally::default() }
     }
 
     /// The same, for a host with a store: nobody is served until a [`Watcher`] has read it.

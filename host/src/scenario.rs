@@ -16,6 +16,7 @@ mod cost;
 mod deeds;
 mod form;
 mod judge;
+mod measure;
 mod notebook;
 mod pattern;
 mod play;
@@ -61,9 +62,9 @@ pub enum Error {
     Panicked,
 }
 
-/// What a policy did against the rules in a run to which everything was granted, and which no backend kept waiting.
-pub fn rules_broken(execution: &Execution) -> Vec<String> {
-    rules::broken(execution, false, false)
+/// What a policy did against the rules in a run which no backend kept waiting. `narrowed`: not everything was granted to it.
+pub fn rules_broken(execution: &Execution, narrowed: bool) -> Vec<String> {
+    rules::broken(execution, false, narrowed)
 }
 
 /// Plays scenarios with one policy.
@@ -98,20 +99,23 @@ impl Tester {
         Ok(report)
     }
 
-    /// What the runs of a scenario cost, all else left out. Nothing for a history of the simulation.
-    pub fn measure(&self, scenario: &Scenario) -> Result<Cost, Error> {
-        let settings = self.settings_of(scenario);
-        match &scenario.play {
-            Play::Story(story) => Ok(apart(|| play::measure(story, &settings, &self.policy))??),
-            Play::Plan(_) => Ok(Cost::default()),
-        }
-    }
-
     fn settings_of(&self, scenario: &Scenario) -> BTreeMap<String, String> {
         let mut settings = scenario.settings.clone();
         settings.extend(self.settings.clone());
         settings
     }
+}
+
+/// What the runs of a scenario cost each time, in so many rounds, in which the testers take turns. All is left out that a
+/// host has before a run begins. Nothing for a history of the simulation.
+pub fn measure<const N: usize>(
+    testers: [&Tester; N],
+    scenario: &Scenario,
+    rounds: u32,
+) -> Result<[Vec<Cost>; N], Error> {
+    let Play::Story(story) = &scenario.play else { return Ok([const { Vec::new() }; N]) };
+    let policies = testers.map(|tester| (tester.settings_of(scenario), &tester.policy));
+    Ok(apart(|| measure::measure(story, policies, rounds))??)
 }
 
 /// On a thread of its own, since a scenario has a runtime of its own and the caller may be in another. What its hosts log

@@ -63,6 +63,8 @@ pub struct SessionOptions {
     pub ownership: Ownership,
     /// Who stands beside each run, if somebody does.
     pub onlooker: Option<Arc<dyn Onlooker>>,
+    /// Whether nothing that a run does leaves a world of its own: so its lines in the log say.
+    pub dry_run: bool,
 }
 
 /// What is known of a run before it starts.
@@ -187,6 +189,11 @@ impl Session {
         let run = RunContext { run_id, request, game: None, tenant: None, policy, started_at };
         let session = Self::new(ports, Arc::default(), Duration::ZERO, run, None);
         Self { phase: Phase::Review, ..session }
+    }
+
+    /// Whether what the run does stays in a world of its own.
+    pub fn is_dry_run(&self) -> bool {
+        self.options.dry_run
     }
 
     /// The same for a policy that may do only this.

@@ -42,7 +42,7 @@ pub(super) fn config(root: &mut Section, environment: &Environment) -> Config {
         log_retention: DAY * log_days,
         store,
         leases,
-        session: SessionOptions { lease, ownership, onlooker: None },
+        session: SessionOptions { lease, ownership, onlooker: None, dry_run: false },
         sandbox: SandboxOptions { engines: names, ..root.section("limits", limits) },
         admission,
         sweep_interval,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Ceiling, Generation, GenerationId, Grants, PolicyRef, PolicyScope};
+use crate::model::{BindingSpec, Ceiling, Generation, GenerationId, Grants, PolicyDigest, PolicyRef, PolicyScope};
 use crate::runtime::{Limits, Policy, Settings, Terms};
 
 /// A policy with the settings and limits that it runs with: what a scope is bound to.
@@ -26,8 +26,19 @@ pub struct Binding {
 impl Binding {
     /// What a host's configuration binds: with everything granted, and the host's own limits.
     pub fn configured(scope: &PolicyScope, policy: Policy, settings: &BTreeMap<String, String>) -> Self {
+        let generation = Self::configured_id(scope, policy.digest(), settings);
+        let terms = Terms { settings: Arc::new(variables(settings.iter())), limits: policy.limits().clone() };
+        Self::of(policy, terms, None, generation, Arc::new(settings.clone()))
+    }
+
+    /// What a host's configuration binds by this component and these settings is called.
+    pub fn configured_id(
+        scope: &PolicyScope,
+        digest: &PolicyDigest,
+        settings: &BTreeMap<String, String>,
+    ) -> GenerationId {
         let mut hash = Sha256::new();
-        hash.update(policy.digest().as_str());
+        hash.update(digest.as_str());
         for text in settings.iter().flat_map(|(name, value)| [name, value]) {
             // Lengths keep ("ab", "c") apart from ("a", "bc").
             hash.update(text.len().to_le_bytes());
@@ -35,9 +46,24 @@ impl Binding {
         }
         let mut hash = hex::encode(hash.finalize());
         hash.truncate(16);
-        let generation = GenerationId::configured(scope, &hash);
-        let terms = Terms { settings: Arc::new(variables(settings.iter())), limits: policy.limits().clone() };
-        Self::of(policy, terms, None, generation, Arc::new(settings.clone()))
+        GenerationId::configured(scope, &hash)
+    }
+
+    /// A policy on the terms of a generation in the store, with these settings for the generation's, and no more than
+    /// the ceiling allows. Called as what a file binds: no generation in the store is that.
+    pub fn in_place_of(
+        generation: &Generation,
+        policy: Policy,
+        settings: BTreeMap<String, String>,
+        ceiling: Option<&Ceiling>,
+    ) -> Arc<Self> {
+        let called = Self::configured_id(&generation.scope, policy.digest(), &settings);
+        let spec = BindingSpec { settings, ..generation.spec.clone() };
+        let host = policy.limits().clone();
+        let mut binding = Self::stored(&Generation { spec, ..generation.clone() }, policy, &host);
+        binding.reference.generation = called;
+        let binding = Arc::new(binding);
+        ceiling.map_or_else(|| binding.clone(), |ceiling| binding.under(ceiling))
     }
 
     /// Bounds its runs by these limits, as far as they are narrower than the host's.

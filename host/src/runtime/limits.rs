@@ -67,6 +67,21 @@ impl Limits {
         }
         .at_most(self)
     }
+
+    /// What of these limits is less than the host's, among those that a generation can have.
+    pub fn below(&self, host: &Self) -> LimitOverrides {
+        fn less<T: PartialOrd>(own: T, host: T) -> Option<T> {
+            (own < host).then_some(own)
+        }
+        LimitOverrides {
+            memory_bytes: less(self.memory_bytes, host.memory_bytes),
+            guest_time: less(self.guest_time, host.guest_time),
+            run_time: less(self.run_time, host.run_time),
+            calls: less(self.calls, host.calls),
+            bytes_per_run: less(self.bytes_per_run, host.bytes_per_run),
+            log_lines: less(self.log_lines, host.log_lines),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -152,6 +167,14 @@ mod tests {
         let wanted = LimitOverrides { calls: Some(10), run_time: Some(Duration::from_secs(3)), ..Default::default() };
         let expected = Limits { calls: 10, run_time: Duration::from_secs(3), ..Limits::default() };
         assert_eq!(wanted.apply(&Limits::default()), Ok(expected));
+    }
+
+    #[test]
+    fn what_was_drawn_tighter_is_told_and_what_was_not_is_not() {
+        let (host, wanted) = (Limits::default(), LimitOverrides { calls: Some(10), ..Default::default() });
+        assert_eq!(host.narrowed(&wanted).below(&host), wanted);
+        let beyond = LimitOverrides { calls: Some(u32::MAX), ..Default::default() };
+        assert_eq!(host.narrowed(&beyond).below(&host), LimitOverrides::default());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::story::{At, Nth};
 use super::watch::Watch;
 use super::words::What;
+use super::world::World;
 use crate::adapters::memory::{Answer, Call, Failure, Inject, SeededRandomness, Stage, Staged, Subject};
 use crate::metrics::Metrics;
 use crate::model::EngineName;
@@ -59,6 +60,22 @@ impl Stage for Watch {
     }
 }
 
+impl World {
+    /// The ports of a process to which nothing is to happen. What is random in it follows from `seed`.
+    pub(super) fn ports(&self, engine: EngineName, metrics: Arc<Metrics>, seed: u64) -> Ports {
+        let behind: Arc<dyn ContainerEngine> = Arc::new(self.engine.clone());
+        Ports {
+            records: self.store.records(),
+            operations: self.store.operation_log(),
+            leases: self.store.leases(self.clock.clone()),
+            engines: BTreeMap::from([(engine, behind)]),
+            clock: self.clock.clone(),
+            randomness: Arc::new(SeededRandomness::new(seed)),
+            metrics,
+        }
+    }
+}
+
 impl Watch {
     fn counted(&self, call: Call) -> u32 {
         let mut state = self.world.state();
@@ -98,15 +115,17 @@ impl Watch {
 
     /// The ports of one process. What is random in it follows from `seed`.
     pub(super) fn ports(&self, engine: EngineName, metrics: Arc<Metrics>, seed: u64) -> Ports {
-        let store = &self.world.store;
-        let behind: Arc<dyn ContainerEngine> = Arc::new(self.world.engine.clone());
-        let engine_port: Arc<dyn ContainerEngine> =
-            Arc::new(Staged::<dyn ContainerEngine, _>::new(behind, self.clone()));
+        let Ports { records, operations, leases, engines, .. } = self.world.ports(engine, metrics.clone(), seed);
+        let before = |(name, behind)| {
+            let staged: Arc<dyn ContainerEngine> =
+                Arc::new(Staged::<dyn ContainerEngine, _>::new(behind, self.clone()));
+            (name, staged)
+        };
         Ports {
-            records: Arc::new(Staged::<dyn RecordStore, _>::new(store.records(), self.clone())),
-            operations: Arc::new(Staged::<dyn OperationLog, _>::new(store.operation_log(), self.clone())),
-            leases: Arc::new(Staged::<dyn LeaseStore, _>::new(store.leases(self.world.clock.clone()), self.clone())),
-            engines: BTreeMap::from([(engine, engine_port)]),
+            records: Arc::new(Staged::<dyn RecordStore, _>::new(records, self.clone())),
+            operations: Arc::new(Staged::<dyn OperationLog, _>::new(operations, self.clone())),
+            leases: Arc::new(Staged::<dyn LeaseStore, _>::new(leases, self.clone())),
+            engines: engines.into_iter().map(before).collect(),
             clock: self.world.clock.clone(),
             randomness: Arc::new(SeededRandomness::new(seed)),
             metrics,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cost::{Cost, Meter};
 use super::deeds;
 use super::rules;
 use super::seen::{End, Noted, StepSeen};
@@ -13,7 +12,7 @@ use super::watch::Watch;
 use super::world::{SetupError, World};
 use crate::lifecycle::{Lifecycle, Observer, OperationResult, Request, ReviewResult};
 use crate::metrics::{self, Metrics};
-use crate::model::{GameId, Grants, InvalidId, PolicyScope};
+use crate::model::{GameId, Grants, InvalidId, PolicyDigest, PolicyScope};
 use crate::ports::{Clock as _, RandomnessError};
 use crate::recovery::Recovery;
 use crate::registry::{Binding, Registry};
@@ -78,7 +77,8 @@ pub(super) fn play<T>(
     tell: impl FnOnce(Played) -> T,
 ) -> Result<T, PlayError> {
     in_virtual_time(async {
-        let player = Player::new(story, settings, policy).await?;
+        let host = Host::new(story, settings, policy)?;
+        let player = Player::new(story, &host).await?;
         let (mut steps, mut after) = (Vec::new(), Vec::new());
         for (index, step) in story.steps.iter().enumerate() {
             steps.push(player.step(index, step).await?);
@@ -90,44 +90,40 @@ pub(super) fn play<T>(
     })
 }
 
-/// Plays a story and sums up what its runs cost.
-pub(super) fn measure(story: &Story, settings: &BTreeMap<String, String>, policy: &Policy) -> Result<Cost, PlayError> {
-    in_virtual_time(async {
-        let player = Player::new(story, settings, policy).await?;
-        let mut sum = Cost::default();
-        for (index, step) in story.steps.iter().enumerate() {
-            let watch = player.enter(step);
-            let meter = Meter::start();
-            player.act(index, step, &watch).await?;
-            let cost = meter.stop();
-            if step.act.is_run() {
-                sum = sum.and(cost);
-            }
-        }
-        Ok(sum)
-    })
-}
-
-fn in_virtual_time<T>(play: impl Future<Output = Result<T, PlayError>>) -> Result<T, PlayError> {
+pub(super) fn in_virtual_time<T>(play: impl Future<Output = Result<T, PlayError>>) -> Result<T, PlayError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(play)
 }
 
-struct Player<'s> {
-    story: &'s Story,
-    world: Arc<World>,
+/// What a host has before any run begins, and keeps for all of them.
+#[derive(Clone)]
+pub(super) struct Host {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
+    policy: PolicyDigest,
 }
 
-impl<'s> Player<'s> {
-    async fn new(story: &'s Story, settings: &BTreeMap<String, String>, policy: &Policy) -> Result<Self, PlayError> {
-        let world = Arc::new(World::new(story, policy.digest().clone()).await?);
+impl Host {
+    pub(super) fn new(story: &Story, settings: &BTreeMap<String, String>, policy: &Policy) -> Result<Self, PlayError> {
         let binding = Binding::configured(&PolicyScope::Default, policy.with_own_places(PLACES), settings);
         let limits = policy.limits().narrowed(&story.limits);
         let binding = binding.within(&limits).granting(story.grants.clone(), settings);
         let registry = Arc::new(Registry::new(binding, []));
-        Ok(Self { story, world, registry, metrics: Arc::new(Metrics::new()?) })
+        Ok(Self { registry, metrics: Arc::new(Metrics::new()?), policy: policy.digest().clone() })
+    }
+}
+
+/// Plays one story once.
+pub(super) struct Player<'s> {
+    story: &'s Story,
+    world: Arc<World>,
+    host: Host,
+}
+
+impl<'s> Player<'s> {
+    pub(super) async fn new(story: &'s Story, host: &Host) -> Result<Self, PlayError> {
+        let world = Arc::new(World::new(story, host.policy.clone()).await?);
+        Ok(Self { story, world, host: host.clone() })
     }
 
     async fn step(&self, index: usize, step: &Step) -> Result<StepSeen, PlayError> {
@@ -157,7 +153,7 @@ impl<'s> Player<'s> {
     }
 
     /// A process that died has been started again.
-    fn enter(&self, step: &Step) -> Watch {
+    pub(super) fn enter(&self, step: &Step) -> Watch {
         let mut state = self.world.state();
         if state.life.has_ended() {
             state.life = Arc::new(Life::default());
@@ -170,7 +166,7 @@ impl<'s> Player<'s> {
         Watch { world: self.world.clone(), life: state.life.clone() }
     }
 
-    async fn act(&self, index: usize, step: &Step, watch: &Watch) -> Result<End, PlayError> {
+    pub(super) async fn act(&self, index: usize, step: &Step, watch: &Watch) -> Result<End, PlayError> {
         let seed = index as u64;
         match &step.act {
             Act::Advance(span) => pass(*span).await,
@@ -180,8 +176,19 @@ impl<'s> Player<'s> {
                 }
             }
             Act::Recover => return self.recover(watch, seed).await,
-            Act::Review(game) => return self.offer(watch, seed, game, true).await,
-            Act::Sweep(game) => return self.offer(watch, seed, game, false).await,
+            Act::Review(_) | Act::Sweep(_) | Act::Cleanup { .. } => {
+                let lifecycle = self.lifecycle(watch, seed)?;
+                return Ok(self.run(&lifecycle, &step.act, watch).await);
+            }
+        }
+        Ok(End::Done)
+    }
+
+    /// The run of a step that has one.
+    pub(super) async fn run(&self, lifecycle: &Lifecycle, act: &Act, watch: &Watch) -> End {
+        match act {
+            Act::Review(game) => self.offer(lifecycle, watch, game, true).await,
+            Act::Sweep(game) => self.offer(lifecycle, watch, game, false).await,
             Act::Cleanup { game, source, source_ref } => {
                 let request = Request {
                     game_id: game.clone(),
@@ -189,22 +196,20 @@ impl<'s> Player<'s> {
                     source_ref: source_ref.clone(),
                     actor: Some("tester".to_owned()),
                 };
-                let lifecycle = self.lifecycle(watch, seed)?;
                 let run = async { handled(lifecycle.cleanup(request).await) };
-                return Ok(until_death(watch, run).await);
+                until_death(watch, run).await
             }
+            Act::Advance(_) | Act::Deed(_) | Act::Recover => End::Done,
         }
-        Ok(End::Done)
     }
 
-    async fn offer(&self, watch: &Watch, seed: u64, game: &GameId, only_review: bool) -> Result<End, PlayError> {
+    async fn offer(&self, lifecycle: &Lifecycle, watch: &Watch, game: &GameId, only_review: bool) -> End {
         let Some(tracked) = self.world.store.record(game) else {
             watch.note("there is no record to review".to_owned());
-            return Ok(End::Done);
+            return End::Done;
         };
         let stopped_at = tracked.record.stopped_at.unwrap_or(tracked.record.last_op_at);
         let floor = stopped_at.saturating_add(self.story.retention);
-        let lifecycle = self.lifecycle(watch, seed)?;
         let run = async {
             match lifecycle.review(tracked, floor, only_review).await {
                 ReviewResult::WaitUntil(at) => End::WaitUntil(at),
@@ -215,11 +220,11 @@ impl<'s> Player<'s> {
                 ReviewResult::WouldHandle => End::Due,
             }
         };
-        Ok(until_death(watch, run).await)
+        until_death(watch, run).await
     }
 
     async fn recover(&self, watch: &Watch, seed: u64) -> Result<End, PlayError> {
-        let ports = Arc::new(watch.ports(ENGINE.parse()?, self.metrics.clone(), seed));
+        let ports = Arc::new(watch.ports(ENGINE.parse()?, self.host.metrics.clone(), seed));
         let recovery = Recovery::new(ports, GRACE);
         // The first pass gives up what is past its lease, the second closes what has stayed so for the grace.
         for pause in [Duration::ZERO, GRACE + Duration::from_secs(1)] {
@@ -231,12 +236,19 @@ impl<'s> Player<'s> {
         Ok(End::Done)
     }
 
-    fn lifecycle(&self, watch: &Watch, seed: u64) -> Result<Lifecycle, PlayError> {
-        let ports = Arc::new(watch.ports(ENGINE.parse()?, self.metrics.clone(), seed));
+    /// As a host that serves has it, with nobody looking on: what nothing is planned to happen to.
+    pub(super) fn unwatched(&self, seed: u64) -> Result<Lifecycle, PlayError> {
+        let ports = Arc::new(self.world.ports(ENGINE.parse()?, self.host.metrics.clone(), seed));
+        let (registry, import_time) = (self.host.registry.clone(), crate::runtime::Limits::default().import_time);
+        Ok(Lifecycle::new(ports, registry, SessionOptions::default(), import_time)?)
+    }
+
+    pub(super) fn lifecycle(&self, watch: &Watch, seed: u64) -> Result<Lifecycle, PlayError> {
+        let ports = Arc::new(watch.ports(ENGINE.parse()?, self.host.metrics.clone(), seed));
         let options = SessionOptions { onlooker: Some(Arc::new(watch.clone())), ..SessionOptions::default() };
         let import_time = crate::runtime::Limits::default().import_time;
         let observer = observer(watch.clone(), self.story.grants.clone());
-        Ok(Lifecycle::observed(ports, self.registry.clone(), options, import_time, Some(observer))?)
+        Ok(Lifecycle::observed(ports, self.host.registry.clone(), options, import_time, Some(observer))?)
     }
 
     fn standing(&self, game: &GameId) -> Standing {

@@ -75,11 +75,18 @@ impl Session {
         self.removal = Some(SentRemoval { container: id.clone(), done });
         self.note(|note| note.engine_asked = true);
         let (run_id, game_id, engine_name) = (self.run.run_id.clone(), self.run.request.game_id.clone(), name.clone());
-        tracing::info!(%run_id, %game_id, container_id = %id, engine = %name, "removing a container");
+        let dry_run = self.options.dry_run;
+        if dry_run {
+            tracing::info!(%run_id, %game_id, container_id = %id, engine = %name, dry_run, "would remove a container");
+        } else {
+            tracing::info!(%run_id, %game_id, container_id = %id, engine = %name, "removing a container");
+        }
         // Logged inside the effect, so that one that outlives its run leaves a trace as well.
         let effect = async move {
             let answer = engine.remove_seen(&found).await;
-            if let Ok(removal) = &answer {
+            if let Ok(removal) = &answer
+                && !dry_run
+            {
                 let removed = *removal == Removal::Removed;
                 tracing::info!(%run_id, %game_id, container_id = %found.id, engine = %engine_name, removed, "container gone");
             }

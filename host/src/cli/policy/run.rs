@@ -1,5 +1,6 @@
 //! One run of a policy, told call by call: in a scenario, or against what is there now.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,12 +10,14 @@ use super::super::{Answer, Error, render};
 use super::arguments::{pair, read};
 use super::test::text::{happened, line};
 use super::test::{scenarios, tester};
+use super::text::terms_text;
 use crate::admission::ShapeLimits;
-use crate::app::Rehearsal;
+use crate::app::{Rehearsal, RehearsalTerms, SettingOrigin};
 use crate::config::Loaded;
 use crate::model::GameId;
 use crate::scenario::{Scenario, ScenarioReport, StepReport};
 use crate::simulation;
+use crate::views::PolicyLimits;
 
 /// Of a step among the results of a test.
 const MARGIN: &str = "            ";
@@ -25,7 +28,7 @@ Exit status:
   1  it broke a rule or a limit, or trapped
   2  the command line is wrong, or a file that it names
   3  a backend that is needed does not answer, or this machine cannot compile the policy
-  4  the file holds no policy, or the game would not be asked about
+  4  the file holds no policy, or one that imports what is not granted, or the game would not be asked about
   5  the configuration is wrong
 
 Example:
@@ -40,7 +43,8 @@ pub(super) struct Run {
     /// In this scenario: a file, and the scenario's name unless there is only one
     #[arg(long, value_name = "FILE[#NAME]", required_unless_present = "game", conflicts_with_all = ["game", "dry_run", "at_once"])]
     scenario: Option<String>,
-    /// On this game as it is now in the configured store and on its engine; nothing is changed
+    /// On this game as it is now in the configured store and on its engine, in place of what serves its tenant: with those
+    /// settings, limits and grants; nothing is changed
     #[arg(long, requires = "dry_run")]
     game: Option<GameId>,
     /// Say what would be done, and do none of it
@@ -49,7 +53,7 @@ pub(super) struct Run {
     /// Without asking when, as an admin's order does
     #[arg(long, requires = "game")]
     at_once: bool,
-    /// A setting of the policy; may be repeated
+    /// A setting of the policy, in place of the scenario's or the tenant's of that name; may be repeated
     #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = pair)]
     settings: Vec<(String, String)>,
 }
@@ -62,7 +66,32 @@ struct RehearsalView {
     record: Option<String>,
     /// The container that would have been removed.
     would_remove: Option<String>,
+    terms: TermsView,
     run: StepReport,
+}
+
+/// On what terms it ran.
+#[derive(Debug, Serialize)]
+pub(super) struct TermsView {
+    /// The generation that serves the game's tenant, whose terms they are.
+    pub(super) in_place_of: String,
+    /// By name, where each setting came from. Their values are nobody's to read here.
+    pub(super) settings: BTreeMap<String, SettingOrigin>,
+    /// What is less than the host allows.
+    pub(super) limits: PolicyLimits,
+    /// What it might do; none for everything.
+    pub(super) grants: Option<Vec<String>>,
+}
+
+impl From<RehearsalTerms> for TermsView {
+    fn from(terms: RehearsalTerms) -> Self {
+        Self {
+            in_place_of: terms.generation.to_string(),
+            settings: terms.settings,
+            limits: (&terms.limits).into(),
+            grants: terms.grants.map(|grants| grants.iter().map(ToString::to_string).collect()),
+        }
+    }
 }
 
 impl Run {
@@ -98,6 +127,7 @@ impl Run {
             game: game.to_string(),
             record: rehearsed.record.map(|tracked| tracked.record.status.to_string()),
             would_remove: rehearsed.would_remove,
+            terms: rehearsed.terms.into(),
             run: StepReport::from(&rehearsed.seen),
         };
         let status = u8::from(!view.run.wrongs.is_empty());
@@ -142,9 +172,10 @@ fn rehearsal_text(policy: &Path, view: &RehearsalView) -> String {
     };
     let game = line(&view.game);
     format!(
-        "{} on {game} (record: {}); nothing was changed\n\n{}{}\n{what}\n",
+        "{} on {game} (record: {}); nothing was changed\n{}\n{}{}\n{what}\n",
         policy.display(),
         line(record),
+        terms_text(&view.terms),
         told(&view.run),
         cost(&view.run)
     )

@@ -11,10 +11,12 @@ use crate::views::{
 
 mod replay;
 mod status;
+mod terms;
 
 pub use replay::replay_text;
 use status::ceiling_lines;
 pub use status::{status_table, status_text};
+pub(super) use terms::terms_text;
 
 /// Longest sentence of somebody else's.
 const SENTENCE: usize = 1_024;

@@ -139,7 +139,7 @@ fn setting_lines(settings: &BTreeMap<String, String>) -> String {
     settings.iter().map(|(name, value)| format!("  setting  {}={}\n", cell(name), cell(value))).collect()
 }
 
-fn limit_line(limits: &PolicyLimits) -> Option<String> {
+pub(super) fn limit_line(limits: &PolicyLimits) -> Option<String> {
     let all = [
         ("memory_bytes", limits.memory_bytes),
         ("guest_time_ms", limits.guest_time_ms),
