@@ -18,6 +18,8 @@ mod api;
 mod code_cache;
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/dry_run.rs"]
+mod dry_run;
 #[path = "cli/logs.rs"]
 mod logs;
 #[path = "cli/orders.rs"]

@@ -125,6 +125,15 @@ pub(super) struct Why {
     pub reason: String,
 }
 
+/// Whose policy a path is about, as it is described; read as a segment.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "a description")]
+pub(super) struct OfScope {
+    /// The tenant; `*` for those without a binding of their own.
+    tenant: String,
+}
+
 /// Why, in a request without a body.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::caller::CallerOf;
 use super::input::{Body, Parameters, Segment, Segments, page_length};
-use super::policy_orders::{Reason, TryOrder, Why, generation_number};
+use super::policy_orders::{OfScope, Reason, TryOrder, Why, generation_number};
 use super::problem::Problem;
 use super::routes::Routes;
 use super::{Failures, PolicyFailures, Services};
@@ -36,7 +36,7 @@ struct RolloutEnd {
 
 /// Begins to try a generation: as a shadow, or on some of the games. It is examined as if it were bound.
 #[utoipa::path(post, path = "/api/v1/tenants/{tenant}/policy/rollout", tag = "tenant policies", request_body = TryOrder,
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own.")),
+    params(OfScope),
     responses((status = 200, description = "The generation that is tried.", body = BoundPolicy),
         Failures, PolicyFailures))]
 async fn start(
@@ -51,7 +51,7 @@ async fn start(
 
 /// Gives up the generation that is tried.
 #[utoipa::path(delete, path = "/api/v1/tenants/{tenant}/policy/rollout", tag = "tenant policies",
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own."), Reason),
+    params(OfScope, Reason),
     responses((status = 200, description = "The generation that was tried.", body = RolloutEnd), Failures))]
 async fn end(
     State(services): State<Arc<Services>>,
@@ -67,7 +67,7 @@ async fn end(
 /// Makes the generation that is tried current now.
 #[utoipa::path(post, path = "/api/v1/tenants/{tenant}/policy/rollout/promotion", tag = "tenant policies",
     request_body = Why,
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own.")),
+    params(OfScope),
     responses((status = 200, description = "The generation that serves now.", body = RolloutEnd), Failures))]
 async fn promote(
     State(services): State<Arc<Services>>,
@@ -90,7 +90,7 @@ struct Length {
 
 /// How runs of a generation differed from those that they stood beside, newest first.
 #[utoipa::path(get, path = "/api/v1/tenants/{tenant}/policy/rollout/{generation}/divergences", tag = "tenant policies",
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own."),
+    params(OfScope,
         ("generation" = u64, Path, description = "Its number."), Length),
     responses((status = 200, description = "The latest.", body = Page<PolicyDivergence>), Failures))]
 async fn divergences(

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::caller::CallerOf;
 use super::input::{Body, Parameters, Segment, Segments, page_length};
-use super::policy_orders::{BindOrder, Reason, RevokeOrder, RollBackOrder, generation_number};
+use super::policy_orders::{BindOrder, OfScope, Reason, RevokeOrder, RollBackOrder, generation_number};
 use super::problem::Problem;
 use super::routes::Routes;
 use super::{Failures, PolicyFailures, Services};
@@ -36,7 +36,7 @@ pub(super) fn routes() -> Routes {
 
 /// What serves a scope, on every host.
 #[utoipa::path(get, path = "/api/v1/tenants/{tenant}/policy", tag = "tenant policies",
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own.")),
+    params(OfScope),
     responses((status = 200, description = "The scope.", body = PolicyStatus), Failures))]
 async fn status(
     State(services): State<Arc<Services>>,
@@ -49,7 +49,7 @@ async fn status(
 
 /// Binds a scope to a policy: examines it, has the hosts load it, and swaps it in.
 #[utoipa::path(put, path = "/api/v1/tenants/{tenant}/policy", tag = "tenant policies", request_body = BindOrder,
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own.")),
+    params(OfScope),
     responses((status = 200, description = "The generation that serves now.", body = BoundPolicy),
         Failures, PolicyFailures))]
 async fn bind(
@@ -71,7 +71,7 @@ struct Unbound {
 
 /// Takes a scope's own binding away: it is served as tenants without one are.
 #[utoipa::path(delete, path = "/api/v1/tenants/{tenant}/policy", tag = "tenant policies",
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own."), Reason),
+    params(OfScope, Reason),
     responses((status = 200, description = "The scope.", body = Unbound), Failures))]
 async fn unbind(
     State(services): State<Arc<Services>>,
@@ -86,7 +86,7 @@ async fn unbind(
 
 /// Finds out what binding a policy would come to, and changes nothing.
 #[utoipa::path(post, path = "/api/v1/tenants/{tenant}/policy/check", tag = "tenant policies", request_body = BindOrder,
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own.")),
+    params(OfScope),
     responses((status = 200, description = "What was found.", body = PolicyExamination), Failures, PolicyFailures))]
 async fn check(
     State(services): State<Arc<Services>>,
@@ -101,7 +101,7 @@ async fn check(
 /// Makes an earlier generation current again, at once.
 #[utoipa::path(post, path = "/api/v1/tenants/{tenant}/policy/rollback", tag = "tenant policies",
     request_body = RollBackOrder,
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own.")),
+    params(OfScope),
     responses((status = 200, description = "The generation that serves now.", body = PolicyGeneration),
         Failures, PolicyFailures))]
 async fn roll_back(
@@ -119,7 +119,7 @@ async fn roll_back(
 /// Revokes a generation: it can change no record and remove no container from now on, on any host.
 #[utoipa::path(post, path = "/api/v1/tenants/{tenant}/policy/revocation", tag = "tenant policies",
     request_body = RevokeOrder,
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own.")),
+    params(OfScope),
     responses((status = 200, description = "What was revoked.", body = PolicyRevocation), Failures))]
 async fn revoke(
     State(services): State<Arc<Services>>,
@@ -143,7 +143,7 @@ struct HistoryQuery {
 
 /// What happened to a scope, newest first.
 #[utoipa::path(get, path = "/api/v1/tenants/{tenant}/policy/history", tag = "tenant policies",
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own."), HistoryQuery),
+    params(OfScope, HistoryQuery),
     responses((status = 200, description = "A page.", body = Page<PolicyHistoryEntry>), Failures))]
 async fn history(
     State(services): State<Arc<Services>>,
@@ -168,7 +168,7 @@ struct Pair {
 
 /// How two generations of a scope differ.
 #[utoipa::path(get, path = "/api/v1/tenants/{tenant}/policy/diff", tag = "tenant policies",
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own."), Pair),
+    params(OfScope, Pair),
     responses((status = 200, description = "Both, and how what they may do differs.", body = PolicyDiff), Failures))]
 async fn diff(
     State(services): State<Arc<Services>>,
@@ -181,7 +181,7 @@ async fn diff(
 
 /// One generation of a scope, with its settings.
 #[utoipa::path(get, path = "/api/v1/tenants/{tenant}/policy/generations/{generation}", tag = "tenant policies",
-    params(("tenant" = String, Path, description = "The tenant; `*` for those without a binding of their own."),
+    params(OfScope,
         ("generation" = u64, Path, description = "Its number.")),
     responses((status = 200, description = "The generation.", body = PolicyGeneration), Failures))]
 async fn generation(

@@ -20,8 +20,8 @@ use crate::session::{Ports, SessionOptions};
 
 mod terms;
 
-pub use terms::{RehearsalTerms, SettingOrigin};
 use terms::Serving;
+pub use terms::{RehearsalTerms, SettingOrigin};
 
 /// What a policy is asked about a live game.
 #[derive(Debug, Clone)]

@@ -1,5 +1,4 @@
-//! Policies tested, run once and measured at the command line, without a store, an engine or a configuration; and one that
-//! is shown what there is, and changes nothing.
+//! Policies tested, run once and measured at the command line, without a store, an engine or a configuration.
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
@@ -8,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use rtmanager::runtime::DEFAULT_POLICY;
 use rtmanager::scenario::{self, SCHEMA, Suite};
-use rtmanager_tests::fake_engine::{Call, FakeEngine, Reply, container};
 use rtmanager_tests::fixtures;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::desk::{Desk, PATIENCE, Said};
 
@@ -282,55 +280,6 @@ fn a_run_in_a_scenario_tells_each_call_its_answer_and_the_cost() {
     assert!(broken.out.contains("against the rules: it left its lease to the host"), "{}", broken.out);
 }
 
-fn shown(desk: &Desk, engine: &FakeEngine, arguments: &[&str]) -> Said {
-    let host = match engine.options().endpoint {
-        rtmanager::adapters::docker::Endpoint::Unix(path) => format!("engines.local.host=unix://{}", path.display()),
-        other => panic!("{other:?}"),
-    };
-    desk.run(&[&["--set", &host, "policy", "run", "default.wasm"], arguments].concat())
-}
-
-fn record(desk: &Desk) -> Value {
-    desk.run(&["runtimes", "--json"]).json()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_tells_what_would_be_done_about_a_live_game_and_does_nothing() {
-    let (desk, engine) = (desk(), FakeEngine::start());
-    desk.stopped("g-1", 40).await;
-    let labels = [("rtmanager.owner", "rtmanager"), ("rtmanager.tenant", "acme"), ("rtmanager.game", "g-1")];
-    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let id = rtmanager::model::PolicyDigest::of(b"g-1").as_str().parse().unwrap();
-    engine.on(Call::Inspect, [Reply::Json(200, container(&id, "exited", &labels))]);
-    let before = record(&desk);
-
-    let said = shown(&desk, &engine, &["--game", "g-1", "--dry-run"]);
-    assert_eq!((said.status, said.err.as_str()), (0, ""), "{said:?}");
-    assert!(said.out.contains(&format!("It would have removed container {id}.")), "{}", said.out);
-    assert!(said.out.contains("docker.remove …") && said.out.contains("=> success"), "{}", said.out);
-    assert_eq!(engine.deletes(), 0);
-    assert_eq!(record(&desk), before, "nothing is changed");
-    assert_eq!(desk.run(&["operations", "--json"]).json(), json!({ "items": [], "next": null }));
-
-    let kept = shown(&desk, &engine, &["--game", "g-1", "--dry-run", "--setting", "extra_retention_days=90", "--json"]);
-    let view = kept.json();
-    assert_eq!((kept.status, &view["would_remove"]), (0, &Value::Null), "{view}");
-    assert!(view["run"]["ended"].as_str().unwrap().starts_with("wait until 20"), "{view}");
-
-    let at_once =
-        shown(&desk, &engine, &["--game", "g-1", "--dry-run", "--at-once", "--setting", "extra_retention_days=90"]);
-    assert!(at_once.out.contains("It would have removed container"), "{at_once:?}");
-
-    engine.on(Call::Inspect, [Reply::failure(500, "no")]);
-    let failing = shown(&desk, &engine, &["--game", "g-1", "--dry-run", "--json"]).json();
-    assert_eq!((&failing["would_remove"], &failing["record"]), (&Value::Null, &json!("stopped")), "{failing}");
-
-    let absent = shown(&desk, &engine, &["--game", "g-2", "--dry-run"]);
-    assert_eq!(absent.status, 4, "{absent:?}");
-    assert!(absent.err.contains("a sweep would not ask about g-2: its record is not there"), "{}", absent.err);
-    assert_eq!(engine.deletes(), 0);
-}
-
 #[test]
 fn a_bench_measures_beside_the_default_policy() {
     let desk = desk();
@@ -345,7 +294,8 @@ fn a_bench_measures_beside_the_default_policy() {
         for figure in [
             "wall_p50_us",
             "wall_p99_us",
-            "cpu_us",
+            "cpu_p50_us",
+            "cpu_p99_us",
             "fuel",
             "memory_bytes",
             "instantiation_p50_us",
@@ -356,6 +306,7 @@ fn a_bench_measures_beside_the_default_policy() {
             assert!(view[who][figure].as_f64().unwrap() > 0.0, "{who}.{figure} in {view}");
         }
         assert!(view[who]["wall_p50_us"].as_f64() <= view[who]["wall_p99_us"].as_f64(), "{view}");
+        assert!(view[who]["cpu_p50_us"].as_f64() <= view[who]["cpu_p99_us"].as_f64(), "{view}");
     }
     assert_eq!(view["default"]["component_bytes"], DEFAULT_POLICY.len());
 
@@ -380,4 +331,22 @@ fn a_bench_measures_beside_the_default_policy() {
         let line = told.out.lines().find(|line| line.trim_start().starts_with(row)).unwrap();
         assert!(line.trim_end().ends_with("1.00"), "the same policy twice: {}", told.out);
     }
+}
+
+#[test]
+fn a_bench_shows_that_a_policy_computes_more_than_another() {
+    let desk = desk();
+    let bench = |mode: &str| {
+        let mode = format!("mode={mode}");
+        let said = policy(&desk, &["bench", "hostile.wasm", "--setting", &mode, "--rounds", "10", "--json"]);
+        assert_eq!((said.status, said.err.as_str()), (0, ""), "{said:?}");
+        said.json()
+    };
+    // Writes some 60 MiB, byte by byte, before the host ends it.
+    let [little, much] = ["proper", "memory-growth"].map(|mode| bench(mode)["policy"].clone());
+    for figure in ["wall_p50_us", "cpu_p50_us", "cpu_p99_us", "fuel", "memory_bytes"] {
+        let [little, much] = [&little, &much].map(|view| view[figure].as_f64().unwrap());
+        assert!(much > 3.0 * little, "{figure}: {little} and {much}");
+    }
+    assert_eq!(little["component_bytes"], much["component_bytes"]);
 }

@@ -108,11 +108,7 @@ impl Serving {
     }
 
     /// Another policy in its place; `own` settings win over those that it has.
-    pub(super) fn replaced_by(
-        &self,
-        policy: Policy,
-        own: &BTreeMap<String, String>,
-    ) -> (Arc<Binding>, RehearsalTerms) {
+    pub(super) fn replaced_by(&self, policy: Policy, own: &BTreeMap<String, String>) -> (Arc<Binding>, RehearsalTerms) {
         let mut settings = self.settings().clone();
         settings.extend(own.clone());
         let names: Vec<String> = settings.keys().cloned().collect();

@@ -149,12 +149,7 @@ fn measured(
     Ok([figures(name, policy, scenario, &mine)?, figures("default".to_owned(), default, scenario, &usual)?])
 }
 
-fn figures(
-    name: String,
-    policy: &Measurable,
-    scenario: &Scenario,
-    costs: &[Cost],
-) -> Result<Figures, scenario::Error> {
+fn figures(name: String, policy: &Measurable, scenario: &Scenario, costs: &[Cost]) -> Result<Figures, scenario::Error> {
     let counted = policy.metered.test("", scenario)?;
     let (wall, cpu) = (|cost: &Cost| cost.wall, |cost: &Cost| cost.cpu);
     Ok(Figures {
