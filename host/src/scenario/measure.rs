@@ -26,7 +26,7 @@ pub(super) fn measure<const N: usize>(
     Ok(costs)
 }
 
-/// In a world of its own, and with threads' work of its own: what a host that died leaves undone ends with it.
+/// In a world and a tokio runtime of its own: what a host that died leaves undone ends with them.
 fn round(story: &Story, host: &Host) -> Result<Cost, PlayError> {
     in_virtual_time(async {
         let player = Player::new(story, host).await?;
