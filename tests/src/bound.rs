@@ -112,6 +112,7 @@ impl MockHost {
             current: None,
             previous: None,
             staged: None,
+            newest: None,
             rollout: None,
             revoked: Vec::new(),
         })

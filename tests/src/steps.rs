@@ -18,6 +18,9 @@ use rtmanager::ports::{
 
 use crate::tapped::{GenerationTap, Tapped};
 
+/// What a host says once others know that it lives.
+pub const ALIVE: &str = "alive";
+
 /// When a process dies. Calls count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
@@ -53,12 +56,18 @@ impl FromStr for Moment {
 pub struct Steps {
     made: AtomicU64,
     last: Option<Moment>,
+    stops: Option<Moment>,
 }
 
 impl Steps {
     /// Until this moment; none for a process that lives.
     pub fn until(last: Option<Moment>) -> Arc<Self> {
-        Arc::new(Self { made: AtomicU64::new(0), last })
+        Self::stopping(last, None)
+    }
+
+    /// The same, which also stops itself at a moment, as by SIGSTOP, until somebody says CONT.
+    pub fn stopping(last: Option<Moment>, stops: Option<Moment>) -> Arc<Self> {
+        Arc::new(Self { made: AtomicU64::new(0), last, stops })
     }
 
     fn begins(&self, call: &str) -> u64 {
@@ -77,6 +86,11 @@ impl Steps {
             let _ = writeln!(std::io::stdout(), "{call}");
             let killed = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             unreachable!("a process survives SIGKILL: {killed:?}");
+        }
+        if self.stops == Some(moment) {
+            let _ = writeln!(std::io::stdout(), "{call}");
+            let stopped = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+            assert!(stopped.is_ok(), "this process cannot be stopped: {stopped:?}");
         }
     }
 

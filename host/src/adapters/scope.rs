@@ -79,6 +79,12 @@ impl Scope {
         candidates.find(|number| Some(*number) != self.current && Some(*number) != previous)
     }
 
+    /// The newest generation, if it is neither of the others that are told of the scope.
+    pub(super) fn newest(&self, previous: Option<u64>) -> Option<u64> {
+        let told = [self.current, previous, self.staged(previous)];
+        (self.last > 0 && !told.contains(&Some(self.last))).then_some(self.last)
+    }
+
     pub(super) fn swap(&mut self, swap: Swap, found: Found) -> Result<Vec<Line>, SwapError> {
         let Swap { expected, to, kind } = swap;
         self.permits(expected, to, found)?;

@@ -100,7 +100,7 @@ impl Policies {
         let (before, examined) = self.examine_to_swap(scope, bind).await?;
         let Examination { artifact, spec, change, scenarios, .. } = examined;
         let generation = self.stage(scope, &spec, signed).await?;
-        let behind = self.ready(caller, &generation, bind.patience, bind.leave_behind).await?;
+        let behind = self.ready(caller, &generation, before, bind).await?;
         // A ceiling or a key may have changed meanwhile.
         self.check_allowed(scope, &generation.spec).await?;
         let (generations, signed, new) = (self.0.generations.clone(), signed.clone(), generation.clone());

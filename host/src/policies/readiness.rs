@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Error, Policies, sight};
+use super::{Bind, Error, Policies, sight};
 use crate::access::Caller;
-use crate::model::{Generation, PolicyScope, Serving};
-use crate::ports::StoreError;
+use crate::model::{Generation, GenerationId, PolicyScope, Serving};
+use crate::ports::{StoreError, SwapError};
 
 /// A host that has not reported for so long is not waited for: it has ended, or serves nobody.
 const ALIVE: Duration = Duration::from_secs(10);
@@ -26,15 +26,16 @@ pub struct Replica {
 
 impl Policies {
     /// Waits for every host that is alive to have loaded a generation. Answers those that have not, and why; that is
-    /// an error unless they may be left behind.
+    /// an error unless they may be left behind. Waits no longer for what cannot come: `before` is not current any more,
+    /// or hosts load a later generation in place of this one.
     pub(super) async fn ready(
         &self,
         caller: &Caller,
         generation: &Generation,
-        patience: Duration,
-        leave_behind: bool,
+        before: Option<u64>,
+        bind: &Bind,
     ) -> Result<Vec<String>, Error> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + bind.patience;
         loop {
             let waiting: Vec<_> = self
                 .replicas(caller, &generation.scope)
@@ -45,14 +46,32 @@ impl Policies {
             if waiting.is_empty() {
                 return Ok(waiting);
             }
-            if Instant::now() >= deadline {
-                return match leave_behind {
+            let late = Instant::now() >= deadline;
+            let later = if late { None } else { self.overtaken(generation, before).await? };
+            if late || later.is_some() {
+                let overtaken = later.map(|later| vec![format!("hosts load {later}, which was staged after it")]);
+                return match bind.leave_behind {
                     true => Ok(waiting),
-                    false => Err(Error::NotReady { generation: generation.id(), waiting }),
+                    false => {
+                        Err(Error::NotReady { generation: generation.id(), waiting: overtaken.unwrap_or(waiting) })
+                    }
                 };
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The generation that was staged after this one, if hosts load that in its place: of those that wait to become
+    /// current they know but the newest. A conflict if another one has become current meanwhile.
+    async fn overtaken(&self, generation: &Generation, before: Option<u64>) -> Result<Option<GenerationId>, Error> {
+        let state = self.bound(&generation.scope).await?;
+        let current = state.current.as_ref().map(|current| current.number);
+        if current != before {
+            return Err(SwapError::Conflict { current }.into());
+        }
+        let waiting = [state.newest, state.staged].into_iter().flatten();
+        let newest = waiting.max_by_key(|staged| staged.number);
+        Ok(newest.filter(|newest| newest.number > generation.number).map(|newest| newest.id()))
     }
 
     /// The hosts that are alive, and what each says of a scope, as this caller may know them. Every host reports the

@@ -62,7 +62,7 @@ impl Policies {
         }
         let Examination { spec, change, scenarios, .. } = examined;
         let generation = self.stage(scope, &spec, signed).await?;
-        let behind = self.ready(caller, &generation, order.bind.patience, order.bind.leave_behind).await?;
+        let behind = self.ready(caller, &generation, before, &order.bind).await?;
         let promote_at = order.promote_after.map(|span| self.0.clock.now().saturating_add(span));
         let goal =
             RolloutGoal { clean_runs: order.clean_runs, promote_at, stop_on_divergence: order.stop_on_divergence };

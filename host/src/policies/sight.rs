@@ -22,7 +22,9 @@ pub(super) fn generation(caller: &Caller, mut shown: Generation) -> Generation {
 /// A scope's generations, likewise.
 pub(super) fn state(caller: &Caller, shown: ScopeState) -> ScopeState {
     let seen = |found: Option<Generation>| found.map(|found| generation(caller, found));
-    ScopeState { current: seen(shown.current), previous: seen(shown.previous), staged: seen(shown.staged), ..shown }
+    let ScopeState { current, previous, staged, newest, .. } = shown;
+    let (current, previous, staged, newest) = (seen(current), seen(previous), seen(staged), seen(newest));
+    ScopeState { current, previous, staged, newest, ..shown }
 }
 
 /// Hosts by their names, or by their places among those that are alive.

@@ -66,6 +66,8 @@ pub struct ScopeState {
     pub previous: Option<Generation>,
     /// The generation that is rolled out, or else the newest, if it is neither of them.
     pub staged: Option<Generation>,
+    /// The newest, if it is none of them: it was staged while another one is rolled out.
+    pub newest: Option<Generation>,
     /// The rollout under way.
     pub rollout: Option<Rollout>,
     /// Of the generations above, the numbers of those that were revoked, by themselves or by their components;

@@ -154,7 +154,7 @@ impl ScopeBindings {
 
 /// The generations to be loaded. The current one first; the one before last, since it is there for a rollback only.
 pub(super) fn wanted(state: &ScopeState) -> impl Iterator<Item = &Generation> {
-    let all = state.current.iter().chain(&state.staged).chain(&state.previous);
+    let all = state.current.iter().chain(&state.staged).chain(&state.newest).chain(&state.previous);
     all.filter(|generation| !state.revoked.contains(&generation.number))
 }
 

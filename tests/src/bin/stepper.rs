@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rtmanager::access::Caller;
@@ -15,12 +16,12 @@ use rtmanager::app::{App, Stores};
 use rtmanager::compiler::CodeCache;
 use rtmanager::config::{Config, Environment, Loaded, Sources};
 use rtmanager::model::{GenerationId, PolicyDigest, PolicyScope, Revocation, RolloutMode, Timestamp};
-use rtmanager::policies::{Policies, PolicyId, RollBack, RolloutOrder};
-use rtmanager::ports::{GenerationStore, SwapKind};
+use rtmanager::policies::{Bind, Policies, PolicyId, RollBack, RolloutOrder};
+use rtmanager::ports::{GenerationStore, ScopeState, SwapKind};
 use rtmanager::runtime::CompileEngine;
 use rtmanager_tests::bound::{signed, tenant_a};
 use rtmanager_tests::desk::{bind, policies};
-use rtmanager_tests::steps::{Moment, Steps};
+use rtmanager_tests::steps::{ALIVE, Moment, Steps};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 #[path = "stepper/forbidden.rs"]
@@ -35,6 +36,12 @@ struct Arguments {
     settings: Vec<String>,
     #[arg(long)]
     dies: Option<Moment>,
+    /// Stops there, until it is told to go on.
+    #[arg(long)]
+    stops: Option<Moment>,
+    /// For how long to wait for hosts; without it, none is waited for.
+    #[arg(long)]
+    patience_ms: Option<u64>,
     /// The program that compiles policies.
     #[arg(long, default_value = "/nowhere")]
     compiler: PathBuf,
@@ -59,6 +66,10 @@ enum Order {
     Unbind,
     /// A host that starts, follows a swap to this generation, and stops.
     Host {
+        number: u64,
+    },
+    /// A host that lives, says so in a line, loads this generation once it is staged, follows the swap to it, and stops.
+    Follow {
         number: u64,
     },
     /// Keeps the compiled code of a component.
@@ -88,17 +99,22 @@ async fn main() -> anyhow::Result<()> {
     }
     let stores = Stores::open(config).await?;
     let uncounted = stores.generations.clone();
-    let stores = Steps::until(arguments.dies).count(stores);
+    let stores = Steps::stopping(arguments.dies, arguments.stops).count(stores);
+    let patience = arguments.patience_ms.map(Duration::from_millis);
     match arguments.order {
+        Order::Follow { number } => follow(stores, &*uncounted, number).await,
         Order::Host { number } => serve(stores, &*uncounted, number).await,
-        order => carry_out(policies(&stores)?, order).await,
+        order => carry_out(policies(&stores)?, order, patience).await,
     }
 }
 
-async fn carry_out(policies: Policies, order: Order) -> anyhow::Result<()> {
+async fn carry_out(policies: Policies, order: Order, patience: Option<Duration>) -> anyhow::Result<()> {
     let (caller, scope) = (Caller::admin("tester"), tenant_a());
     match order {
-        Order::Bind { policy } => drop(policies.bind(&caller, &scope, bind(policy)).await?),
+        Order::Bind { policy } => {
+            let (leave_behind, patience) = (patience.is_none(), patience.unwrap_or_default());
+            drop(policies.bind(&caller, &scope, Bind { patience, leave_behind, ..bind(policy) }).await?);
+        }
         Order::RollBack => {
             let order = RollBack { to: None, expected: None, keep_rollout: false, reason: "a test".to_owned() };
             drop(policies.roll_back(&caller, &scope, order).await?);
@@ -119,7 +135,7 @@ async fn carry_out(policies: Policies, order: Order) -> anyhow::Result<()> {
             drop(policies.revoke(&caller, Revocation::Generation(generation), "a test").await?);
         }
         Order::Unbind => policies.unbind(&caller, &scope, "a test").await?,
-        Order::Host { .. } | Order::Keep { .. } => anyhow::bail!("no change of a scope"),
+        Order::Host { .. } | Order::Follow { .. } | Order::Keep { .. } => anyhow::bail!("no change of a scope"),
     }
     Ok(())
 }
@@ -138,6 +154,35 @@ async fn serve(stores: Stores, uncounted: &dyn GenerationStore, number: u64) -> 
     app.watcher.refresh().await?;
     app.watcher.retire().await;
     Ok(())
+}
+
+/// In steps of its own, so that it is the same call at each number: what it waits for it sees past them.
+async fn follow(stores: Stores, uncounted: &dyn GenerationStore, number: u64) -> anyhow::Result<()> {
+    let app = App::assemble(stores, BTreeMap::new()).await?;
+    app.watcher.speak();
+    app.watcher.refresh().await?;
+    println!("{ALIVE}");
+    let number = Some(number);
+    let is_staged = |state: &ScopeState| {
+        let known = [&state.current, &state.staged, &state.newest].map(|it| it.as_ref().map(|it| it.number));
+        known.contains(&number)
+    };
+    until(uncounted, is_staged).await?;
+    app.watcher.refresh().await?;
+    until(uncounted, |state| state.current.as_ref().map(|current| current.number) == number).await?;
+    app.watcher.refresh().await?;
+    app.watcher.retire().await;
+    Ok(())
+}
+
+async fn until(generations: &dyn GenerationStore, is_so: impl Fn(&ScopeState) -> bool) -> anyhow::Result<()> {
+    for _ in 0..6_000 {
+        if generations.state(&tenant_a()).await?.is_some_and(|state| is_so(&state)) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    anyhow::bail!("nothing happens to the scope within a minute")
 }
 
 fn keep(

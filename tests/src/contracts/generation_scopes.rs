@@ -106,7 +106,9 @@ async fn the_generation_that_is_rolled_out_is_told_though_it_is_not_the_newest(s
     swap(stores, &acme, None, 1).await;
     swap(stores, &acme, Some(1), 2).await;
     stores.generations.start_rollout(&acme, Some(2), &shadow(3)).await.unwrap();
-    assert_eq!(numbers(&state(stores, &acme).await), [Some(2), Some(1), Some(3)]);
+    let tried = state(stores, &acme).await;
+    assert_eq!(numbers(&tried), [Some(2), Some(1), Some(3)]);
+    assert_eq!(tried.newest, stores.generations.generation(&acme, 4).await.unwrap(), "hosts are to load both");
     assert!(stores.generations.end_rollout(&acme, 3, &signed(1)).await.unwrap());
     assert_eq!(numbers(&state(stores, &acme).await), [Some(2), Some(1), Some(4)]);
     stores.generations.start_rollout(&acme, Some(2), &shadow(1)).await.unwrap();

@@ -178,9 +178,9 @@ impl State {
     pub(super) fn scope_state(&self, name: &PolicyScope) -> Option<ScopeState> {
         let scope = &self.bindings.scopes.get(name)?.scope;
         let previous = self.previous(name, scope.current);
-        let staged = scope.staged(previous);
+        let (staged, newest) = (scope.staged(previous), scope.newest(previous));
         let generation = |number: Option<u64>| self.bindings.generations.get(&(name.clone(), number?)).cloned();
-        let mut revoked: Vec<_> = [scope.current, previous, staged].into_iter().flatten().collect();
+        let mut revoked: Vec<_> = [scope.current, previous, staged, newest].into_iter().flatten().collect();
         revoked.retain(|number| self.found(name, *number) == Found::Revoked);
         revoked.sort_unstable();
         Some(ScopeState {
@@ -188,6 +188,7 @@ impl State {
             current: generation(scope.current),
             previous: generation(previous),
             staged: generation(staged),
+            newest: generation(newest),
             rollout: scope.rollout.clone(),
             revoked,
         })

@@ -129,7 +129,7 @@ fn is_whole(state: &ScopeState, current: Option<u64>) -> Result<(), StoreError> 
 
 fn empty(scope: PolicyScope, read: &Scope) -> ScopeState {
     let rollout = read.rollout.clone();
-    ScopeState { scope, current: None, previous: None, staged: None, rollout, revoked: Vec::new() }
+    ScopeState { scope, current: None, previous: None, staged: None, newest: None, rollout, revoked: Vec::new() }
 }
 
 fn generation_or_null(row: &impl SqlRow) -> Result<Option<Generation>, StoreError> {
@@ -146,6 +146,7 @@ fn place(state: &mut ScopeState, read: &Scope, previous: Option<u64>, generation
         () if is(read.current) => &mut state.current,
         () if is(previous) => &mut state.previous,
         () if is(read.staged(previous)) => &mut state.staged,
+        () if is(read.newest(previous)) => &mut state.newest,
         () => return,
     };
     *place = Some(generation);
