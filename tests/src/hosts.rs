@@ -30,10 +30,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::Client;
 
+pub use following::{Astray, FOLLOWING, Fate, Followed, section};
 pub use planted::Plant;
 use reports::{Begins, Heard};
 pub use reports::{Finding, Reports};
 
+mod following;
 mod planted;
 mod reports;
 
@@ -127,9 +129,15 @@ impl Hosts {
         for host in [Replica::One, Replica::Two] {
             let config = config(directory.path(), &database.url(), &format!("{host:?}"), program);
             let own = Stores::open(config).await.unwrap();
-            let heard = Heard { inner: own.generations.clone(), host, reports: reports.clone() };
+            let astray = match plant {
+                Plant::Follows(astray) if host == Replica::Two => Some(astray),
+                _ => None,
+            };
+            let beneath = following::beneath(astray, own.generations.clone());
+            let heard = Heard { inner: beneath, host, reports: reports.clone() };
             let begins = Begins { inner: own.records.clone(), host, reports: reports.clone() };
-            let (generations, records) = (Arc::new(Tapped(heard)), Arc::new(Tapped(begins)));
+            let generations = following::above(astray, Arc::new(Tapped(heard)));
+            let records = Arc::new(Tapped(begins));
             let own = Stores { generations, records, ..own };
             let own = if host == Replica::Two { plant.spoils(own) } else { own };
             let port: Arc<dyn ContainerEngine> = Arc::new(engine.clone());

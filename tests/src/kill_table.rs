@@ -7,6 +7,7 @@ use rtmanager::runtime::{DEFAULT_POLICY, LoadError, Policy, SandboxError};
 use rtmanager::simulation::{Error, Options, Report, Simulator};
 
 use crate::fixtures::HOSTILE;
+use crate::hosts::section;
 use crate::mutants::{ALL, BY_PAIRS, Mutant, POLICIES};
 
 /// A bug that takes more histories than this is not found.
@@ -106,7 +107,7 @@ pub fn table(rows: &[Row]) -> String {
         );
         text.push_str(&format!("| {bug} | {whose} | {found} |\n"));
     }
-    text
+    text + &section()
 }
 
 const HEAD: &str = "\

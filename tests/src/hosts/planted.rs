@@ -9,7 +9,7 @@ use rtmanager::app::Stores;
 use rtmanager::model::{EntryId, Generation, GenerationId, OperationEntry, PolicyRef, Serving};
 use rtmanager::ports::{Changes, GenerationStore, OperationLog, ScopeState, StoreError};
 
-use super::SCOPE;
+use super::{Astray, SCOPE};
 use crate::tapped::{GenerationTap, LogTap, Tapped};
 
 /// Every so many times that a host is told what is current, or writes an entry, it goes wrong.
@@ -30,12 +30,14 @@ pub enum Plant {
     OtherName,
     /// An entry is answered and not written.
     EntryLost,
+    /// What the store tells the host, or the host tells the store, is this wrong.
+    Follows(Astray),
 }
 
 impl Plant {
     /// The stores of a host with this wrong.
     pub(super) fn spoils(self, stores: Stores) -> Stores {
-        if self == Self::None {
+        if matches!(self, Self::None | Self::Follows(_)) {
             return stores;
         }
         let generations = Planted {

@@ -35,6 +35,21 @@ pub trait GenerationTap: Send + Sync {
         self.inner().state(scope).await
     }
 
+    /// See [`GenerationStore::epoch`].
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        self.inner().epoch().await
+    }
+
+    /// See [`GenerationStore::revoked_since`].
+    async fn revoked_since(&self, number: u64, limit: u32) -> Result<Vec<(u64, String)>, StoreError> {
+        self.inner().revoked_since(number, limit).await
+    }
+
+    /// See [`GenerationStore::changed`].
+    async fn changed(&self) {
+        self.inner().changed().await;
+    }
+
     /// See [`GenerationStore::report`].
     async fn report(&self, serving: &Serving) -> Result<(), StoreError> {
         self.inner().report(serving).await
@@ -132,11 +147,11 @@ impl<T: GenerationTap> GenerationStore for Tapped<T> {
     }
 
     async fn revoked_since(&self, number: u64, limit: u32) -> Result<Vec<(u64, String)>, StoreError> {
-        around!(self.0, "revoked_since", self.0.inner().revoked_since(number, limit))
+        around!(self.0, "revoked_since", self.0.revoked_since(number, limit))
     }
 
     async fn epoch(&self) -> Result<u64, StoreError> {
-        around!(self.0, "epoch", self.0.inner().epoch())
+        around!(self.0, "epoch", self.0.epoch())
     }
 
     async fn changed_since(&self, epoch: u64) -> Result<Changes, StoreError> {
@@ -158,7 +173,7 @@ impl<T: GenerationTap> GenerationStore for Tapped<T> {
 
     /// No call of its own: it only waits.
     async fn changed(&self) {
-        self.0.inner().changed().await;
+        self.0.changed().await;
     }
 
     async fn report(&self, serving: &Serving) -> Result<(), StoreError> {
