@@ -17,7 +17,7 @@ pub(super) async fn of_swaps(hosts: &Hosts) -> Option<String> {
         let to = GenerationId::numbered(&tenant_a(), hosts.swap().await);
         for host in [Replica::One, Replica::Two] {
             let (begun, tenant) = (Instant::now(), "tenant-a".parse().unwrap());
-            while hosts.app(host).lifecycle.serving(&tenant).as_deref() != Some(&[to.clone()]) {
+            while hosts.app(host).lifecycle.serving(&tenant) != Some(vec![to.clone()]) {
                 if begun.elapsed() > BOUND {
                     return Some(format!("{host:?} does not serve what is current"));
                 }
