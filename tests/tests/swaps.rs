@@ -100,8 +100,8 @@ async fn a_host_that_goes_wrong_is_found_out_and_one_that_does_not_is_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_follows_astray_gets_by_or_is_found_out_as_the_kill_table_says() {
-    // Most of their time they wait.
-    let judging = stream::iter(FOLLOWING).map(|followed| tokio::spawn(astray(followed))).buffer_unordered(6);
+    // Most of their time they wait. More of them, beside the other tests, are more than the database has connections for.
+    let judging = stream::iter(FOLLOWING).map(|followed| tokio::spawn(astray(followed))).buffer_unordered(3);
     for (Followed { bug, fate, .. }, wrong) in judging.map(Result::unwrap).collect::<Vec<_>>().await {
         println!("{bug}: {:?}", wrong.first());
         match fate {
