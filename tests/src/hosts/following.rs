@@ -127,7 +127,7 @@ const HEAD: &str = "
 # Following
 
 What a host is told of the store, or says there, goes wrong in one of two whole hosts on one PostgreSQL while tenants are
-swapped under load; held true by `tests/tests/swaps.rs`. *Tolerated*: no run goes wrong, every swap arrives, and a
+swapped under load; held true by `tests/tests/following.rs`. *Tolerated*: no run goes wrong, every swap arrives, and a
 revocation is a fence all the same.
 ";
 
