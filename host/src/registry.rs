@@ -177,6 +177,11 @@ impl Registry {
         });
     }
 
+    /// Knows as little as at the start: what was read of the store is not so any more. Until it is read anew nobody is served.
+    fn forget(&self) {
+        self.update(|stored| *stored = Stored { unread: true, ..Stored::default() });
+    }
+
     /// Changes what is in place for a scope, if there is something, and the change makes something of it.
     fn amend(&self, scope: &PolicyScope, change: impl Fn(&ScopeBindings) -> Option<ScopeBindings>) {
         self.update(|stored| {

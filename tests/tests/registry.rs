@@ -35,6 +35,8 @@ mod damage;
 mod loading;
 #[path = "registry/outage.rs"]
 mod outage;
+#[path = "registry/restored.rs"]
+mod restored;
 #[path = "registry/slow.rs"]
 mod slow;
 #[path = "registry/sweeps.rs"]

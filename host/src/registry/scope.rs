@@ -103,7 +103,9 @@ impl ScopeBindings {
 
     /// The same with one generation more that is loaded; none if the store does not want it any more.
     pub(super) fn with(&self, number: u64, binding: &Arc<Binding>) -> Option<Self> {
-        let state = self.state.as_ref().filter(|state| is_wanted(state, number))?;
+        // A store that was restored may give the number of one generation to another.
+        let is_the_same = |generation: &Generation| reference(generation) == binding.reference;
+        let state = self.state.as_ref().filter(|state| wanted(state).any(is_the_same))?;
         let mut next = self.clone();
         next.loaded.insert(number, binding.clone());
         if state.current.as_ref().is_some_and(|current| current.number == number) {

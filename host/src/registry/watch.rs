@@ -189,10 +189,20 @@ impl Watcher {
     async fn changes(&self) -> Result<Vec<PolicyScope>, StoreError> {
         let mut read = self.read.lock().await;
         let generations = &self.stores.generations;
-        if let Some(known) = read.epoch
-            && generations.epoch().await? == known
-        {
-            return Ok(Vec::new());
+        if let Some(known) = read.epoch {
+            let epoch = generations.epoch().await?;
+            if epoch == known {
+                return Ok(Vec::new());
+            }
+            if epoch < known {
+                tracing::error!(
+                    epoch,
+                    known,
+                    "the store is behind what was read of it: it was restored, or has lost changes; what is bound is read anew"
+                );
+                self.registry.forget();
+                *read = Read::default();
+            }
         }
         let since = read.epoch.unwrap_or_default();
         let changes = generations.changed_since(since).await?;
