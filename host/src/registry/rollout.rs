@@ -46,12 +46,10 @@ enum Verdict {
 }
 
 impl Watcher {
-    /// Adds up what runs have shown, and ends the rollouts that are to end by it, or whose time has come. Answers whether
-    /// there was anything of either.
-    pub(super) async fn settle_rollouts(&self) -> Result<bool, StoreError> {
-        let (mut failed, mut settled) = (None, false);
+    /// Adds up what runs have shown, and ends the rollouts that are to end by it, or whose time has come.
+    pub(super) async fn settle_rollouts(&self) -> Result<(), StoreError> {
+        let mut failed = None;
         for ((scope, number), tried) in self.registry.tally().take() {
-            settled = true;
             if let Err(error) = self.settle(&scope, number, &tried).await {
                 self.registry.tally().add((scope, number), tried);
                 failed = Some(error);
@@ -61,11 +59,10 @@ impl Watcher {
         for scope in self.registry.scopes() {
             let Some(rollout) = scope.candidate.as_ref().map(|candidate| &candidate.rollout) else { continue };
             if rollout.goal.promote_at.is_some_and(|at| at <= now) {
-                settled = true;
                 self.settle(&scope.scope, rollout.number, &Tried::default()).await?;
             }
         }
-        failed.map_or(Ok(settled), Err)
+        failed.map_or(Ok(()), Err)
     }
 
     async fn settle(&self, scope: &PolicyScope, number: u64, tried: &Tried) -> Result<(), StoreError> {

@@ -170,11 +170,9 @@ impl Watcher {
     async fn follow(self: &Arc<Self>, loading: &mut JoinSet<()>) -> Result<(), StoreError> {
         self.load_all(in_time(self.changes()).await?, loading);
         // What cannot be counted holds up no swap.
-        let settled = self.settle_rollouts().await;
-        if !matches!(settled, Ok(false)) {
-            self.load_all(in_time(self.changes()).await?, loading);
-        }
-        settled.map(|_| ())
+        let counted = self.settle_rollouts().await;
+        self.load_all(in_time(self.changes()).await?, loading);
+        counted
     }
 
     fn load_all(self: &Arc<Self>, scopes: Vec<PolicyScope>, loading: &mut JoinSet<()>) {

@@ -17,7 +17,7 @@ use rtmanager::compiler::CodeCache;
 use rtmanager::config::{Config, Environment, Loaded, Sources};
 use rtmanager::model::{GenerationId, PolicyDigest, PolicyScope, Revocation, RolloutMode, Timestamp};
 use rtmanager::policies::{Bind, Policies, PolicyId, RollBack, RolloutOrder};
-use rtmanager::ports::{GenerationStore, ScopeState, SwapKind};
+use rtmanager::ports::{GenerationStore, ScopeState, StoreError, SwapKind};
 use rtmanager::runtime::CompileEngine;
 use rtmanager_tests::bound::{signed, tenant_a};
 use rtmanager_tests::desk::{bind, policies};
@@ -160,7 +160,7 @@ async fn serve(stores: Stores, uncounted: &dyn GenerationStore, number: u64) -> 
 async fn follow(stores: Stores, uncounted: &dyn GenerationStore, number: u64) -> anyhow::Result<()> {
     let app = App::assemble(stores, BTreeMap::new()).await?;
     app.watcher.speak();
-    app.watcher.refresh().await?;
+    look(&app).await?;
     println!("{ALIVE}");
     let number = Some(number);
     let is_staged = |state: &ScopeState| {
@@ -168,11 +168,19 @@ async fn follow(stores: Stores, uncounted: &dyn GenerationStore, number: u64) ->
         known.contains(&number)
     };
     until(uncounted, is_staged).await?;
-    app.watcher.refresh().await?;
+    look(&app).await?;
     until(uncounted, |state| state.current.as_ref().map(|current| current.number) == number).await?;
-    app.watcher.refresh().await?;
+    look(&app).await?;
     app.watcher.retire().await;
     Ok(())
+}
+
+/// One that was stopped for longer than it waits for the store looks again, as the watch does.
+async fn look(app: &App) -> Result<(), StoreError> {
+    match app.watcher.refresh().await {
+        Err(StoreError::Unavailable(_)) => app.watcher.refresh().await,
+        looked => looked,
+    }
 }
 
 async fn until(generations: &dyn GenerationStore, is_so: impl Fn(&ScopeState) -> bool) -> anyhow::Result<()> {
