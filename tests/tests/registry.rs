@@ -12,13 +12,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rtmanager::access::Trail;
 use rtmanager::adapters::memory::Call;
 use rtmanager::lifecycle::{OperationResult, ReviewResult};
 use rtmanager::model::{
     Author, BindingSpec, GenerationId, LimitOverrides, Outcome, PolicyDigest, PolicyScope, Revocation, Status,
 };
 use rtmanager::ports::Clock as _;
-use rtmanager::registry::Watcher;
+use rtmanager::registry::{Stores, Watcher};
 use rtmanager::runtime::DEFAULT_POLICY;
 use rtmanager_tests::bound::{grants, plain, signed, tenant_a, with_setting};
 use rtmanager_tests::fixtures::{self, C_POLICY, HOSTILE};
@@ -54,6 +55,17 @@ async fn host_with_game() -> MockHost {
     let host = host().await;
     host.stopped(GAME, &container(1)).await;
     host
+}
+
+/// What a watcher follows: the host's own stores.
+fn stores(host: &MockHost) -> Stores {
+    Stores {
+        generations: host.store.generations(),
+        policies: host.store.policies(),
+        access: host.store.access(),
+        trail: Trail::new(host.store.audit(), host.clock.clone()),
+        clock: host.clock.clone(),
+    }
 }
 
 fn id(text: &str) -> GenerationId {

@@ -9,10 +9,7 @@ use futures_util::FutureExt as _;
 use hyper::header::HeaderValue;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
-use oci_client::manifest::{
-    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
-    OciDescriptor, OciImageManifest, OciManifest, Versioned,
-};
+use oci_client::manifest::{OciDescriptor, OciImageManifest, OciManifest, Versioned};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use rustls::RootCertStore;
@@ -234,10 +231,8 @@ fn parsed(body: &[u8]) -> Result<OciManifest, OciDistributionError> {
     if versioned.schema_version != 2 {
         return Err(OciDistributionError::UnsupportedSchemaVersionError(versioned.schema_version));
     }
-    let known =
-        [IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE];
     match versioned.media_type {
-        Some(unknown) if !known.contains(&unknown.as_str()) => {
+        Some(unknown) if !wire::MANIFESTS.contains(&unknown.as_str()) => {
             Err(OciDistributionError::UnsupportedMediaTypeError(unknown))
         }
         _ => {

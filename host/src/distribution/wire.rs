@@ -17,6 +17,9 @@ use reqwest::{Response, StatusCode};
 use super::DistributionError;
 use super::connection::{CONNECT_TIMEOUT, SILENCE, USER_AGENT};
 
+/// Media types of manifests and of lists of them.
+pub(super) const MANIFESTS: [&str; 4] =
+    [IMAGE_MANIFEST_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE];
 /// As much of a refusal is read.
 const LONGEST_REFUSAL: u64 = 64 << 10;
 /// Which digest the registry says that its answer has.
@@ -54,13 +57,7 @@ impl Wire {
     /// Asks for what is at a path below the registry's `/v2/`, and waits for the answer's head. Redirects are followed,
     /// without telling others who we are.
     pub(super) async fn ask(&self, reference: &Reference, path: &str) -> Result<Response, DistributionError> {
-        let accepted = [
-            IMAGE_MANIFEST_MEDIA_TYPE,
-            IMAGE_MANIFEST_LIST_MEDIA_TYPE,
-            OCI_IMAGE_MEDIA_TYPE,
-            OCI_IMAGE_INDEX_MEDIA_TYPE,
-        ];
-        let mut request = self.http.get(format!("{}/v2/{path}", self.base)).header(ACCEPT, accepted.join(", "));
+        let mut request = self.http.get(format!("{}/v2/{path}", self.base)).header(ACCEPT, MANIFESTS.join(", "));
         if let Some(authorization) = self.authorization.get() {
             request = request.header(AUTHORIZATION, authorization);
         }

@@ -176,12 +176,9 @@ impl Policies {
         Ok((None, everybodys.map_or_else(whole, |generation| Extent::of(&generation.spec, &self.0.limits))))
     }
 
-    /// The ceiling that holds in a scope: its own, or else everybody's.
+    /// The ceiling that holds in a scope; one that allows all where there is none.
     pub(super) async fn ceiling(&self, scope: &PolicyScope) -> Result<Ceiling, Error> {
-        match self.0.access.ceiling(scope).await? {
-            Some(own) => Ok(own),
-            None => Ok(self.0.access.ceiling(&PolicyScope::Default).await?.unwrap_or_default()),
-        }
+        Ok(self.0.access.effective_ceiling(scope).await?.unwrap_or_default())
     }
 
     /// A scope that takes signed policies only trusts its own keys, and everybody's.

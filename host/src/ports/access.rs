@@ -41,6 +41,14 @@ pub trait AccessStore: Send + Sync {
     /// The ceiling of a scope itself; the default scope's says nothing of a tenant that has one of its own.
     async fn ceiling(&self, scope: &PolicyScope) -> Result<Option<Ceiling>, StoreError>;
 
+    /// The ceiling that holds in a scope: its own, or else everybody's.
+    async fn effective_ceiling(&self, scope: &PolicyScope) -> Result<Option<Ceiling>, StoreError> {
+        match self.ceiling(scope).await? {
+            Some(own) => Ok(Some(own)),
+            None => self.ceiling(&PolicyScope::Default).await,
+        }
+    }
+
     /// Sets, or with none takes away, the ceiling of a scope. Raises the epoch of the generations.
     async fn set_ceiling(&self, scope: &PolicyScope, ceiling: Option<&Ceiling>) -> Result<(), StoreError>;
 

@@ -1,7 +1,6 @@
 //! Rows that cannot be read cost their own scope, and nobody else's; and nothing is read twice.
 
-use rtmanager::access::Trail;
-use rtmanager::registry::{Binding, Registry, Stores};
+use rtmanager::registry::{Binding, Registry};
 
 use super::loading::Counting;
 use super::outage::Cut;
@@ -28,13 +27,7 @@ impl Site {
     fn start(host: &MockHost, generations: &Arc<Cut>, source: &Arc<Counting>) -> (Arc<Registry>, Arc<Watcher>) {
         let fallback = Binding::configured(&PolicyScope::Default, source.compile(DEFAULT_POLICY), &BTreeMap::new());
         let registry = Arc::new(Registry::new(fallback, []).unread());
-        let stores = Stores {
-            generations: generations.clone(),
-            policies: host.store.policies(),
-            access: host.store.access(),
-            trail: Trail::new(host.store.audit(), host.clock.clone()),
-            clock: host.clock.clone(),
-        };
+        let stores = Stores { generations: generations.clone(), ..stores(host) };
         let watcher = Watcher::new(stores, source.clone(), registry.clone(), host.metrics.clone(), "here".to_owned());
         watcher.speak();
         (registry, watcher)

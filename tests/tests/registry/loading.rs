@@ -3,11 +3,10 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use rtmanager::access::Trail;
 use rtmanager::compiler::LoadFailure;
 use rtmanager::model::{PolicyArtifact, PolicyPlace, Serving, TenantId};
 use rtmanager::ports::{AddPolicyError, PolicyFilter, PolicyStore, StoreError};
-use rtmanager::registry::{Binding, PolicySource, Registry, Stores};
+use rtmanager::registry::{Binding, PolicySource, Registry};
 use rtmanager::runtime::{Policy, Sandbox, SandboxOptions};
 
 use super::*;
@@ -117,13 +116,7 @@ impl Site {
         let fallback = source.compile(DEFAULT_POLICY);
         let fallback = Binding::configured(&PolicyScope::Default, fallback, &BTreeMap::new());
         let registry = Arc::new(Registry::new(fallback, []).unread());
-        let stores = Stores {
-            generations: host.store.generations(),
-            policies: policies.clone(),
-            access: host.store.access(),
-            trail: Trail::new(host.store.audit(), host.clock.clone()),
-            clock: host.clock.clone(),
-        };
+        let stores = Stores { policies: policies.clone(), ..stores(host) };
         let (metrics, replica) = (host.metrics.clone(), replica.to_owned());
         let watcher = Watcher::new(stores, source.clone(), registry.clone(), metrics, replica);
         watcher.speak();

@@ -5,14 +5,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use rtmanager::access::Trail;
 use rtmanager::model::{
     Divergence, Generation, PolicyChange, PolicyName, PolicyVersion, Rollout, RolloutCounts, Serving, Signed, Timestamp,
 };
 use rtmanager::ports::{
     Changes, GenerationStore, PruneBefore, ScopeState, StoreError, SwapError, SwapKind, Unreadable,
 };
-use rtmanager::registry::{Binding, Registry, Stores};
+use rtmanager::registry::{Binding, Registry};
 
 use super::loading::Counting;
 use super::*;
@@ -187,13 +186,7 @@ async fn while_the_store_is_away_what_was_bound_serves_and_afterwards_what_chang
     let fallback = Binding::configured(&PolicyScope::Default, source.compile(DEFAULT_POLICY), &BTreeMap::new());
     let registry = Arc::new(Registry::new(fallback, []).unread());
     let generations = Cut::off(host.store.generations());
-    let stores = Stores {
-        generations: generations.clone(),
-        policies: host.store.policies(),
-        access: host.store.access(),
-        trail: Trail::new(host.store.audit(), host.clock.clone()),
-        clock: host.clock.clone(),
-    };
+    let stores = Stores { generations: generations.clone(), ..stores(&host) };
     let watcher = Watcher::new(stores, source, registry.clone(), host.metrics.clone(), "replica".to_owned());
     let serving = || registry.serving(&"tenant-a".parse().unwrap()).map(|serving| serving[0].to_string());
     host.bind(&tenant_a(), &plain(&host.push(DEFAULT_POLICY).await)).await;

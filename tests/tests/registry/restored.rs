@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rtmanager::access::Trail;
 use rtmanager::ports::GenerationStore;
-use rtmanager::registry::{Binding, Registry, Stores};
+use rtmanager::registry::{Binding, Registry};
 use rtmanager_tests::tapped::{GenerationTap, Tapped};
 
 use super::loading::Counting;
@@ -46,13 +45,7 @@ async fn a_store_that_is_behind_what_was_read_of_it_is_read_anew() {
         after: other.store.generations(),
         is_restored: is_restored.clone(),
     };
-    let stores = Stores {
-        generations: Arc::new(Tapped(generations)),
-        policies: host.store.policies(),
-        access: host.store.access(),
-        trail: Trail::new(host.store.audit(), host.clock.clone()),
-        clock: host.clock.clone(),
-    };
+    let stores = Stores { generations: Arc::new(Tapped(generations)), ..stores(&host) };
     let watcher = Watcher::new(stores, source, registry.clone(), host.metrics.clone(), "replica".to_owned());
     let served = |tenant: &str| {
         let assigned = registry.assign(Some(&tenant.parse().unwrap()), None);

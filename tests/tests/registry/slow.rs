@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use rtmanager::access::Trail;
 use rtmanager::compiler::LoadFailure;
-use rtmanager::registry::{Binding, PolicySource, Registry, Stores};
+use rtmanager::registry::{Binding, PolicySource, Registry};
 use rtmanager::runtime::Policy;
 use rtmanager_tests::bombs::many_sections;
 
@@ -46,14 +45,7 @@ async fn revocations_rollbacks_and_what_is_at_hand_wait_for_no_compilation() {
     let slow = Slow { source, slow: Mutex::default(), begun: Mutex::default(), at_hand: ready };
     let slow = Arc::new(slow);
     let registry = Arc::new(Registry::new(fallback, []).unread());
-    let stores = Stores {
-        generations: host.store.generations(),
-        policies: host.store.policies(),
-        access: host.store.access(),
-        trail: Trail::new(host.store.audit(), host.clock.clone()),
-        clock: host.clock.clone(),
-    };
-    let watcher = Watcher::new(stores, slow.clone(), registry.clone(), host.metrics.clone(), "here".to_owned());
+    let watcher = Watcher::new(stores(&host), slow.clone(), registry.clone(), host.metrics.clone(), "here".to_owned());
     let serves = |tenant: &str| match registry.assign(Some(&tenant.parse().unwrap()), None).binding {
         Ok(binding) => binding.reference.generation.to_string(),
         Err(refusal) => refusal.fault.code.to_string(),

@@ -70,7 +70,7 @@ impl Serving {
     async fn stored(stores: &Stores, scope: &PolicyScope) -> Result<Option<Self>, StoreError> {
         let state = stores.generations.state(scope).await?;
         let Some(current) = state.and_then(|state| state.current) else { return Ok(None) };
-        Ok(Some(Self::Stored(Box::new(current), ceiling(stores, scope).await?)))
+        Ok(Some(Self::Stored(Box::new(current), stores.access.effective_ceiling(scope).await?)))
     }
 
     fn configured(scope: PolicyScope, policy: &config::Policy) -> Result<Self, Error> {
@@ -147,14 +147,6 @@ impl Serving {
 /// How long the tenant's ceiling has its runtimes kept at least.
 pub(super) async fn retention(stores: &Stores, tenant: Option<&TenantId>) -> Result<Duration, StoreError> {
     let Some(tenant) = tenant else { return Ok(Duration::ZERO) };
-    let ceiling = ceiling(stores, &PolicyScope::Tenant(tenant.clone())).await?;
+    let ceiling = stores.access.effective_ceiling(&PolicyScope::Tenant(tenant.clone())).await?;
     Ok(ceiling.as_ref().map(Ceiling::retention).unwrap_or_default())
-}
-
-/// The ceiling that holds in a scope: its own, or else everybody's.
-async fn ceiling(stores: &Stores, scope: &PolicyScope) -> Result<Option<Ceiling>, StoreError> {
-    match stores.access.ceiling(scope).await? {
-        Some(own) => Ok(Some(own)),
-        None => stores.access.ceiling(&PolicyScope::Default).await,
-    }
 }

@@ -109,9 +109,8 @@ fn what_a_tenant_had_before_another_came_is_not_held_against_it() {
     assert!(!shares.want(&old, later + MS));
 }
 
-/// Its turn is one that it waits for anyhow, and takes no thread of others.
-#[test]
-fn nobody_waits_behind_a_tenant_that_is_held_to_turns() {
+/// A crowd that is held to turns since its runs computed on, and another tenant that has had more.
+fn ahead_of_a_crowd() -> (Shares, Whose, Whose) {
     let mut shares = Shares::new();
     let (crowd, other) = (tenant("crowd"), tenant("other"));
     shares.want(&crowd, MS);
@@ -119,19 +118,20 @@ fn nobody_waits_behind_a_tenant_that_is_held_to_turns() {
         shares.note_long(&crowd, MS * at);
     }
     shares.book(&other, 20 * MS, 7 * MS);
+    (shares, crowd, other)
+}
+
+/// Its turn is one that it waits for anyhow, and takes no thread of others.
+#[test]
+fn nobody_waits_behind_a_tenant_that_is_held_to_turns() {
+    let (mut shares, crowd, other) = ahead_of_a_crowd();
     assert!(shares.want(&crowd, 8 * MS));
     assert!(!shares.want(&other, 8 * MS), "ahead, but of nobody who could have its thread");
 }
 
 #[test]
 fn who_is_ahead_lets_a_turn_begin_that_was_given_and_finds_no_thread() {
-    let mut shares = Shares::new();
-    let (crowd, other) = (tenant("crowd"), tenant("other"));
-    shares.want(&crowd, MS);
-    for at in [5, 6] {
-        shares.note_long(&crowd, MS * at);
-    }
-    shares.book(&other, 20 * MS, 7 * MS);
+    let (mut shares, crowd, other) = ahead_of_a_crowd();
     shares.give(&crowd, 7 * MS);
     assert!(!shares.want(&other, 7 * MS + LATE), "it may begin yet");
     assert!(shares.want(&other, 8 * MS + LATE));
