@@ -20,6 +20,14 @@ need_package() { # for packages whose files move between releases
     dpkg-query -W -f '${Status}' "$1" 2> /dev/null | grep -q 'install ok installed' || missing="$missing $1"
 }
 
+# A linker that runs out of disk dies of a bus error, which tells nobody why.
+root=$(cd "$(dirname "$0")/.." && pwd)
+if [ "${1:-build}" = test ]; then room=16; else room=3; fi
+free=$(df -Pk "$root" | awk 'NR == 2 { print int($4 / 1000000) }')
+if [ ! -d "$root/target" ] && [ "$free" -lt "$room" ]; then
+    echo "Note: what is built here takes up to $room GB of disk, and $free GB are free" >&2
+fi
+
 need cc gcc
 need /usr/include/stdlib.h libc6-dev # what its programs begin with, which gcc only recommends
 if [ "${1:-build}" = test ]; then

@@ -2,7 +2,7 @@
 //! are stopped that compute in a crowd.
 //!
 //! The share is an equal part of what the tenant has alone, half of it beside one other; alone and beside take turns, so
-//! read the ratio. The aim is 0.9.
+//! read the ratio. The aim is 0.9. `RTMANAGER_BENCH_PARTS` names the attacks that are wanted, such as `giant-log exit` (all).
 
 #![allow(
     clippy::unwrap_used,
@@ -32,8 +32,10 @@ async fn bench() {
         "{:<28} {:>10} {:>10} {:>22} {:>18}",
         "the others' runs", "alone", "beside", "kept of its fair share", "of processor time"
     );
+    let parts = std::env::var("RTMANAGER_BENCH_PARTS").unwrap_or_else(|_| ATTACKS.join(" "));
+    let wanted = |attacks: &Vec<&str>| attacks.iter().all(|attack| parts.split(' ').any(|part| part == *attack));
     let several = (2..=SEVERAL.len()).map(|count| SEVERAL[..count].to_vec());
-    for attacks in ATTACKS.into_iter().map(|attack| vec![attack]).chain(several) {
+    for attacks in ATTACKS.into_iter().map(|attack| vec![attack]).chain(several).filter(wanted) {
         let throughput = beside(&attacks, rounds, SPAN).await;
         let rate = |done: Done| done.cleanups / f64::from(rounds) / SPAN.as_secs_f64();
         println!(
