@@ -42,8 +42,10 @@ use places::Places;
 use store::RunState;
 use turnstile::Turnstile;
 
-/// Keeps the pages of a finished run for the next one, instead of giving them back to the kernel.
-const KEEP_RESIDENT: usize = 16 << 20;
+/// Keeps so many bytes of a finished run's pages for the next one, instead of giving them back to the kernel: what small
+/// policies need. To take memory away that a run grew, and to give it to the next, every page that is kept there is
+/// changed, and meanwhile no other run can be made.
+const KEEP_RESIDENT: usize = 1 << 20;
 
 /// How the sandbox is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,38 +78,53 @@ async fn convergence(hosts: &Hosts, swaps: usize) {
     println!("commit to the new generation on both hosts, {swaps} swaps on PostgreSQL: p50 {half:.1?}, p99 {most:.1?}");
 }
 
-/// What swaps cost the runs of the tenant whose policy is swapped, and what as many swaps of a tenant that runs nothing cost
-/// them: that is the processors' and the database's share, which is one machine's here.
+/// What swaps cost the runs of the tenant whose policy is swapped, at a rate that a fleet may have and at one that none has;
+/// and what as many of a tenant that runs nothing cost them: the processors' and the database's share, one machine's here.
 async fn while_swapping(hosts: &Hosts) {
     let (own, other): (PolicyScope, PolicyScope) = (SCOPE.parse().unwrap(), "tenant-still".parse().unwrap());
     hosts.bind_also(&other).await;
-    let (mut still, mut swapping, mut beside) = (Vec::new(), Vec::new(), Vec::new());
     let others_swaps = Arc::new(AtomicU64::new(0));
+    let mut still = Vec::new();
+    let mut beside = [
+        ("a swap a second", &own, &hosts.swaps, 1, Vec::new()),
+        ("50 a second", &own, &hosts.swaps, 50, Vec::new()),
+        ("50 a second of another tenant", &other, &others_swaps, 50, Vec::new()),
+    ];
     for _ in 0..PHASES {
         runs(hosts, &mut still).await;
-        beside_swaps(hosts, &own, &hosts.swaps, &mut swapping).await;
-        beside_swaps(hosts, &other, &others_swaps, &mut beside).await;
+        for (_, scope, swaps, rate, spans) in &mut beside {
+            beside_swaps(hosts, scope, swaps, Duration::from_secs(1) / *rate, spans).await;
+        }
     }
     for share in [0.5, 0.99] {
-        let [still, swapping, beside] = [&mut still, &mut swapping, &mut beside].map(|spans| quantile(spans, share));
-        let times = |span: Duration| span.as_secs_f64() / still.as_secs_f64();
+        let still = quantile(&mut still, share);
         println!(
-            "cleanups, {} each, p{:.0}: {still:.2?} without swaps; with 50 a second {swapping:.2?}, {:.2} x (aim 1.1 at p99); with 50 of another tenant's {beside:.2?}, {:.2} x",
+            "cleanups, {} each, p{:.0}: {still:.2?} without swaps (aim at p99: 1.1 x)",
             RUNS * PHASES,
-            share * 100.0,
-            times(swapping),
-            times(beside)
+            share * 100.0
         );
+        for (what, _, _, _, spans) in &mut beside {
+            let span = quantile(spans, share);
+            println!("  with {what}: {span:.2?}, {:.2} x", span.as_secs_f64() / still.as_secs_f64());
+        }
     }
 }
 
-async fn beside_swaps(hosts: &Hosts, scope: &PolicyScope, swaps: &Arc<AtomicU64>, spans: &mut Vec<Duration>) {
+async fn beside_swaps(
+    hosts: &Hosts,
+    scope: &PolicyScope,
+    swaps: &Arc<AtomicU64>,
+    every: Duration,
+    spans: &mut Vec<Duration>,
+) {
     let stop = Arc::new(AtomicBool::new(false));
     let (hosts_too, stopped, scope, swaps) = (hosts.clone(), stop.clone(), scope.clone(), swaps.clone());
     let swapping = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stopped.load(Ordering::Relaxed) {
+            ticks.tick().await;
             hosts_too.swap_of(&scope, &swaps).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     runs(hosts, spans).await;

@@ -35,9 +35,11 @@ impl Lifecycle {
         run: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         let inner = self.0.clone();
+        // Boxed, since it is large, and would be copied into each that holds it.
+        let run = Box::pin(run.in_current_span());
         let watched = async move {
             let start = Instant::now();
-            let answer = tokio::spawn(run.in_current_span()).await;
+            let answer = tokio::spawn(run).await;
             inner.ports.metrics.run_phase(metrics::Phase::Total, start.elapsed());
             match answer {
                 Ok(answer) => Some(answer),

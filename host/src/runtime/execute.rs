@@ -146,6 +146,7 @@ impl Policy {
         let stopwatch = store.data().stopwatch.clone();
         let run = pace.keep(&stopwatch, self.drive(&mut store, job, metrics));
         let run = tokio::time::timeout(limits.run_time, run).await;
+        pace.book_besides(store.data().usage.growths);
         if store.data().session.onlooker().is_some() {
             trace::tell(&store, self.fuel, run.as_ref().ok().and_then(|run| run.as_ref().err()));
         }

@@ -24,7 +24,7 @@ pub(crate) struct RunState {
 }
 
 /// What a run has used so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Usage {
     /// By the run's stopwatch, like the time of the guest.
     host_time: Duration,
@@ -32,6 +32,8 @@ pub(super) struct Usage {
     bytes: u64,
     log_lines: u32,
     pub(super) memory_bytes: u64,
+    /// How often a memory grew, beyond what it begins with.
+    pub(super) growths: u32,
     pub(super) table_elements: u64,
     /// Set when the limiter refused a growth: a guest may survive that, or trap because of it.
     pub(super) refused: Option<Exceeded>,
@@ -44,15 +46,6 @@ impl RunState {
     pub(super) fn new(session: Session, settings: Arc<Settings>, limits: Arc<Limits>) -> Self {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
-        let usage = Usage {
-            host_time: Duration::ZERO,
-            calls: 0,
-            bytes: 0,
-            log_lines: 0,
-            memory_bytes: 0,
-            table_elements: 0,
-            refused: None,
-        };
         Self {
             session,
             handles,
@@ -60,7 +53,7 @@ impl RunState {
             wasi: None,
             repeats: false,
             limits,
-            usage,
+            usage: Usage::default(),
             stopwatch: Arc::new(Stopwatch::new()),
         }
     }

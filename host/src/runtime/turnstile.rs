@@ -22,6 +22,13 @@ mod tests;
 /// and less than a tick.
 const FREE: Duration = Duration::from_millis(2);
 
+/// What the host does for a run before it is known whose it is, and when it is over. Without it, who has the most and shortest runs
+/// would have more than others.
+const AROUND: Duration = Duration::from_micros(10);
+/// What it costs all the others when a run's memory grows, and is taken away again: the address space that they share is
+/// locked meanwhile, and every processor told of it. What it takes of the run's own thread is booked besides.
+const GROWTH: Duration = Duration::from_micros(40);
+
 /// Hands out turns: to the tenant that has had least of the processors.
 pub(super) struct Turnstile {
     turns: Mutex<Turns>,
@@ -75,7 +82,13 @@ impl Turnstile {
         self.turns().shares.want(whose, now)
     }
 
-    fn book(&self, whose: &Whose, computed: Duration) {
+    fn book(&self, whose: &Whose, had: Duration) {
+        let now = self.since.elapsed();
+        self.turns().shares.book(whose, had, now);
+    }
+
+    /// Books what it had in one poll.
+    fn book_poll(&self, whose: &Whose, computed: Duration) {
         let now = self.since.elapsed();
         let mut turns = self.turns();
         turns.shares.book(whose, computed, now);
@@ -143,12 +156,17 @@ impl Pace {
         poll_fn(|context| {
             let span = processor::Span::begin();
             let polled = run.as_mut().poll(context);
-            self.turnstile.book(&self.whose, span.end());
+            self.turnstile.book_poll(&self.whose, span.end());
             let turn = self.turn().take();
             drop(turn);
             polled
         })
         .await
+    }
+
+    /// Books what nobody measures: what is done around a run, and what others lose since its memory grew so often.
+    pub(super) fn book_besides(&self, growths: u32) {
+        self.turnstile.book(&self.whose, AROUND + GROWTH.saturating_mul(growths));
     }
 
     /// Polls the run's policy at its pace, by its stopwatch, which stands still while it waits for its turn. Within

@@ -125,6 +125,21 @@ async fn what_a_thread_did_not_compute_is_not_booked() {
     assert!(turnstile.turns().shares.see(&tenant("slow"), turnstile.since.elapsed()) < FREE);
 }
 
+#[tokio::test]
+async fn a_run_pays_for_what_is_around_it_and_for_the_growths_of_its_memory() {
+    let turnstile = Turnstile::new(2);
+    let had = || turnstile.turns().shares.see(&tenant("grows"), turnstile.since.elapsed());
+    let (pace, before) = (Pace::new(turnstile.clone(), tenant("grows")), had());
+    for _ in 0..3 {
+        pace.book_besides(100);
+    }
+    assert_eq!(had(), before + 3 * AROUND + 300 * GROWTH);
+    assert!(!turnstile.holds(&tenant("grows")), "it has not computed for long, and nobody else wants to");
+    turnstile.holds(&tenant("other"));
+    pace.book_besides(200);
+    assert!(turnstile.holds(&tenant("grows")) && !turnstile.holds(&tenant("other")));
+}
+
 /// Runs whose time ended while they waited, for example.
 #[tokio::test(start_paused = true)]
 async fn a_tenant_that_gave_up_waiting_holds_nobody_back() {
