@@ -20,7 +20,8 @@ soak:
 
 # Cost of a run, of a sweep, and of size, and what a tenant keeps beside one that does harm; takes about twenty minutes, ten of them since it builds with optimisation.
 # Less of it: RTMANAGER_BENCH_CONTAINERS=120 (sweep), RTMANAGER_BENCH_CLEANUPS=100, RTMANAGER_BENCH_ROUNDS=1,
-# RTMANAGER_BENCH_ROWS=100000, RTMANAGER_BENCH_PARTS='walk trips' (scale); the rounds are of isolation, too.
+# RTMANAGER_BENCH_ROWS=100000, RTMANAGER_BENCH_PARTS='walk trips' (scale); the rounds are of isolation, too, and
+# RTMANAGER_BENCH_ATTACKS='giant-log exit'.
 bench:
 	@tests/prerequisites.sh test
 	cargo bench -p rtmanager-tests

@@ -78,7 +78,7 @@ fi
 
 [ "${1:-build}" = test ] || exit 0
 
-templates=$(cd "$(dirname "$0")/../guest/templates" && pwd)
+templates=$root/guest/templates
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/rtmanager-tools
 mkdir -p "$tools"
 

@@ -84,16 +84,17 @@ async fn while_swapping(hosts: &Hosts) {
     let (own, other): (PolicyScope, PolicyScope) = (SCOPE.parse().unwrap(), "tenant-still".parse().unwrap());
     hosts.bind_also(&other).await;
     let others_swaps = Arc::new(AtomicU64::new(0));
+    let swaps = |what, scope, count, a_second| Swaps { what, scope, count, every: Duration::from_secs(1) / a_second };
     let mut still = Vec::new();
     let mut beside = [
-        ("a swap a second", &own, &hosts.swaps, 1, Vec::new()),
-        ("50 a second", &own, &hosts.swaps, 50, Vec::new()),
-        ("50 a second of another tenant", &other, &others_swaps, 50, Vec::new()),
+        (swaps("a swap a second", &own, &hosts.swaps, 1), Vec::new()),
+        (swaps("50 a second", &own, &hosts.swaps, 50), Vec::new()),
+        (swaps("50 a second of another tenant", &other, &others_swaps, 50), Vec::new()),
     ];
     for _ in 0..PHASES {
         runs(hosts, &mut still).await;
-        for (_, scope, swaps, rate, spans) in &mut beside {
-            beside_swaps(hosts, scope, swaps, Duration::from_secs(1) / *rate, spans).await;
+        for (swaps, spans) in &mut beside {
+            beside_swaps(hosts, swaps, spans).await;
         }
     }
     for share in [0.5, 0.99] {
@@ -103,28 +104,30 @@ async fn while_swapping(hosts: &Hosts) {
             RUNS * PHASES,
             share * 100.0
         );
-        for (what, _, _, _, spans) in &mut beside {
+        for (swaps, spans) in &mut beside {
             let span = quantile(spans, share);
-            println!("  with {what}: {span:.2?}, {:.2} x", span.as_secs_f64() / still.as_secs_f64());
+            println!("  with {}: {span:.2?}, {:.2} x", swaps.what, span.as_secs_f64() / still.as_secs_f64());
         }
     }
 }
 
-async fn beside_swaps(
-    hosts: &Hosts,
-    scope: &PolicyScope,
-    swaps: &Arc<AtomicU64>,
+/// Swaps of a scope at some rate; `count` is how many there were of it.
+struct Swaps<'a> {
+    what: &'static str,
+    scope: &'a PolicyScope,
+    count: &'a Arc<AtomicU64>,
     every: Duration,
-    spans: &mut Vec<Duration>,
-) {
+}
+
+async fn beside_swaps(hosts: &Hosts, swaps: &Swaps<'_>, spans: &mut Vec<Duration>) {
     let stop = Arc::new(AtomicBool::new(false));
-    let (hosts_too, stopped, scope, swaps) = (hosts.clone(), stop.clone(), scope.clone(), swaps.clone());
+    let (hosts_too, stopped, scope, count) = (hosts.clone(), stop.clone(), swaps.scope.clone(), swaps.count.clone());
+    let mut ticks = tokio::time::interval(swaps.every);
     let swapping = tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stopped.load(Ordering::Relaxed) {
             ticks.tick().await;
-            hosts_too.swap_of(&scope, &swaps).await;
+            hosts_too.swap_of(&scope, &count).await;
         }
     });
     runs(hosts, spans).await;

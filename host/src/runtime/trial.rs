@@ -30,7 +30,9 @@ impl Policy {
         }
         let stopwatch = store.data().stopwatch.clone();
         let instance = pace.keep(&stopwatch, self.pre.instantiate_async(&mut store));
-        match tokio::time::timeout(limits.run_time, instance).await {
+        let instance = tokio::time::timeout(limits.run_time, instance).await;
+        pace.book_besides(store.data().usage.growths);
+        match instance {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(fault::of_error(&error, &store.data().usage, limits)),
             Err(_) => Err(Exceeded::RunTime(limits.run_time).into()),

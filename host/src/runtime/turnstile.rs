@@ -22,8 +22,8 @@ mod tests;
 /// and less than a tick.
 const FREE: Duration = Duration::from_millis(2);
 
-/// What the host does for a run before it is known whose it is, and when it is over. Without it, who has the most and shortest runs
-/// would have more than others.
+/// What the host does for a run before it is known whose it is, and when it is over. Without it, who has the most and
+/// shortest runs would have more than others.
 const AROUND: Duration = Duration::from_micros(10);
 /// What it costs all the others when a run's memory grows, and is taken away again: the address space that they share is
 /// locked meanwhile, and every processor told of it. What it takes of the run's own thread is booked besides.
